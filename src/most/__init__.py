@@ -1,0 +1,1 @@
+"""MoST: a mixture-of-experts language model that listens and speaks."""
