@@ -1,0 +1,128 @@
+"""Sequence-wise balance loss per modality group, and routing statistics for reports.
+
+DeepSeek-V2's auxiliary loss (arXiv 2405.04434, eq. 12-14, computed a sequence as its released code does), applied by
+arXiv 2601.10272 to the masked scores: each group is balanced over its own tokens and its own experts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from most.errors import MostError
+from most.model.partition import ExpertPartition
+from most.model.router import SCORES, RoutingRule, route
+
+
+def balance_loss(
+    router_logits: Sequence[torch.Tensor],
+    modality_ids: torch.Tensor,
+    token_mask: torch.Tensor,
+    partitions: Sequence[ExpertPartition | None],
+    rule: RoutingRule,
+) -> torch.Tensor:
+    """The loss before its weight alpha.
+
+    For a sequence, a group g with N_g experts and the T_g tokens of that modality, k experts a token:
+
+        f_i = N_g / (k T_g) * (times expert i was picked)
+        P_i = mean score of expert i
+        L_g = sum over i in g of f_i P_i
+
+    Scores are the softmax over all experts, not renormalised within the group: what the router multiplies with. L_g is
+    averaged over the sequences that have tokens of the modality and summed over groups and layers, for DeepSeek-V2 adds
+    its loss in every layer. A row of the batch is a sequence, also when it is packed from several examples.
+
+    Args:
+        router_logits: (B * T, E) of each MoE layer, in the autograd graph.
+        modality_ids: (B, T).
+        token_mask: (B, T) bool, False where padded.
+        partitions: one a layer; None for a layer that routes without groups (one group of all experts).
+        rule: the router's conventions.
+
+    Returns:
+        A scalar, float32.
+
+    Raises:
+        MostError: logits of another number of positions.
+    """
+    total = torch.zeros((), dtype=torch.float32, device=modality_ids.device)
+    for logits, partition in zip(router_logits, partitions, strict=True):
+        own, groups = _groups(partition, modality_ids, token_mask, logits.shape[-1])
+        scores, picked = _scores_and_picks(logits, own, rule, modality_ids.shape)
+        for members, n_experts in groups:
+            tokens = members.sum(dim=1)  # (B,)
+            at_least_one = tokens.clamp(min=1)[:, None].float()
+            share = n_experts / rule.top_k * (picked * members[..., None]).sum(dim=1) / at_least_one  # f, (B, E)
+            mean_score = (scores * members[..., None]).sum(dim=1) / at_least_one  # P, (B, E)
+            per_sequence = (share * mean_score).sum(dim=-1)
+            total = total + per_sequence.sum() / (tokens > 0).sum().clamp(min=1)
+    return total
+
+
+@dataclass(frozen=True, kw_only=True)
+class RoutingStats:
+    """How a layer was used.
+
+    Args:
+        counts: (2, E) int64, picks by modality and expert.
+        entropy: (2,) of each modality's picks, in nats; 0 where unused.
+        own_mass: (2,) mean score that a token's own group holds, before top-k; nan where unused.
+    """
+
+    counts: torch.Tensor
+    entropy: torch.Tensor
+    own_mass: torch.Tensor
+
+
+@torch.no_grad()
+def routing_stats(
+    router_logits: Sequence[torch.Tensor],
+    modality_ids: torch.Tensor,
+    token_mask: torch.Tensor,
+    partitions: Sequence[ExpertPartition | None],
+    rule: RoutingRule,
+) -> list[RoutingStats]:
+    """Statistics of each MoE layer; arguments as in `balance_loss`. Counts of several batches may be added."""
+    stats = []
+    for logits, partition in zip(router_logits, partitions, strict=True):
+        own, _ = _groups(partition, modality_ids, token_mask, logits.shape[-1])
+        scores, picked = _scores_and_picks(logits, own, rule, modality_ids.shape)
+        members = torch.stack([token_mask & (modality_ids == m) for m in (0, 1)])  # (2, B, T)
+        counts = torch.einsum("mbt,bte->me", members.float(), picked)
+        p = counts / counts.sum(dim=-1, keepdim=True).clamp(min=1)
+        mass = (scores * own.view_as(scores)).sum(dim=-1)
+        stats.append(
+            RoutingStats(
+                counts=counts.long(),
+                entropy=-torch.xlogy(p, p).sum(dim=-1),
+                own_mass=(mass * members).sum(dim=(1, 2)) / members.sum(dim=(1, 2)),
+            )
+        )
+    return stats
+
+
+def _groups(
+    partition: ExpertPartition | None, modality_ids: torch.Tensor, token_mask: torch.Tensor, n_experts: int
+) -> tuple[torch.Tensor, list[tuple[torch.Tensor, int]]]:
+    """Experts that each token may use (B * T, E), and each group's tokens (B, T) with its number of experts."""
+    if partition is None:
+        everything = torch.ones(modality_ids.numel(), n_experts, dtype=torch.bool, device=modality_ids.device)
+        return everything, [(token_mask, n_experts)]
+    own = partition.membership(modality_ids.device)[modality_ids.reshape(-1)]
+    sizes = (len(partition.text), len(partition.audio))
+    return own, [(token_mask & (modality_ids == m), n) for m, n in enumerate(sizes)]
+
+
+def _scores_and_picks(
+    logits: torch.Tensor, own: torch.Tensor, rule: RoutingRule, shape: torch.Size
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Scores with their graph and picks without one, both (B, T, E) float32."""
+    if logits.shape[0] != own.shape[0]:
+        raise MostError("router_logits", tuple(logits.shape), f"modality ids have {own.shape[0]} positions")
+    with torch.no_grad():
+        _, indices = route(logits, own, rule)
+        picked = torch.zeros_like(logits, dtype=torch.float32).scatter_(-1, indices, 1.0)
+    return SCORES[rule.scoring](logits).view(*shape, -1), picked.view(*shape, -1)

@@ -1,0 +1,48 @@
+"""Next-token cross entropy, reported by the modality of the label: a mean over all tokens hides which one learns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+
+from most.vocab import Modality, SpeechVocab
+
+IGNORE_INDEX = -100
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenLosses:
+    """`total` has a graph; `text` and `audio` are detached means (nan where there is no label), with their counts."""
+
+    total: torch.Tensor
+    text: torch.Tensor
+    audio: torch.Tensor
+    n_text: torch.Tensor
+    n_audio: torch.Tensor
+
+
+def token_losses(
+    logits: torch.Tensor, labels: torch.Tensor, vocab: SpeechVocab, num_items_in_batch: torch.Tensor | int | None = None
+) -> TokenLosses:
+    """Cross entropy of the next token, in float32.
+
+    Args:
+        logits: (B, T, V).
+        labels: (B, T), -100 where there is none; shifted here.
+        num_items_in_batch: what the sum is divided by; this batch's labels when absent.
+    """
+    targets = F.pad(labels, (0, 1), value=IGNORE_INDEX)[:, 1:].flatten().to(logits.device)
+    per_token = F.cross_entropy(logits.float().flatten(0, 1), targets, ignore_index=IGNORE_INDEX, reduction="none")
+    labelled = targets != IGNORE_INDEX
+    audio = labelled & (vocab.modality_of(targets) == Modality.AUDIO)
+    text = labelled & ~audio
+    detached = per_token.detach()
+    return TokenLosses(
+        total=per_token.sum() / (labelled.sum().clamp(min=1) if num_items_in_batch is None else num_items_in_batch),
+        text=(detached * text).sum() / text.sum(),
+        audio=(detached * audio).sum() / audio.sum(),
+        n_text=text.sum(),
+        n_audio=audio.sum(),
+    )

@@ -1,0 +1,121 @@
+"""Expert partitions: which routed experts serve text and which serve audio. Data, not code: they live in the config.
+
+arXiv 2601.10272 splits the experts of every layer by index, the first half for text; any disjoint, complete split does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from most.errors import MostError, nearest
+
+_FIELDS = ("num_experts", "text", "audio", "method")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExpertPartition:
+    """Two disjoint groups that together hold every routed expert of a layer.
+
+    Args:
+        num_experts: routed experts of the layer.
+        text, audio: expert indices of each group, ascending.
+        method: how the split was found, for the record (`index`, `usage`, `random`, `given`, ...).
+
+    Raises:
+        MostError: a group is empty, names an expert twice or an unknown one; the groups overlap or leave gaps.
+    """
+
+    num_experts: int
+    text: tuple[int, ...]
+    audio: tuple[int, ...]
+    method: str = "given"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "text", tuple(sorted(int(i) for i in self.text)))
+        object.__setattr__(self, "audio", tuple(sorted(int(i) for i in self.audio)))
+        for name, group in (("text", self.text), ("audio", self.audio)):
+            where = f"partition.{name}"
+            if not group:
+                raise MostError(where, group, "is empty; each modality needs experts of its own")
+            if len(set(group)) != len(group):
+                raise MostError(where, group, "names an expert twice")
+            if group[0] < 0 or group[-1] >= self.num_experts:
+                raise MostError(
+                    where, group, f"names an expert that does not exist; they are 0 to {self.num_experts - 1}"
+                )
+        if both := sorted(set(self.text) & set(self.audio)):
+            raise MostError("partition", both, "these experts are in both groups; the groups must be disjoint")
+        if left := sorted(set(range(self.num_experts)) - set(self.text) - set(self.audio)):
+            raise MostError("partition", left, "these experts are in neither group; every expert needs a modality")
+
+    @classmethod
+    def split_by_index(cls, num_experts: int) -> ExpertPartition:
+        """The paper's split: the first half for text, the second for audio (text gets the odd one)."""
+        if num_experts < 2:
+            raise MostError("num_experts", num_experts, "a split needs at least 2 routed experts")
+        half = (num_experts + 1) // 2
+        return cls(
+            num_experts=num_experts, text=tuple(range(half)), audio=tuple(range(half, num_experts)), method="index"
+        )
+
+    @classmethod
+    def from_json(cls, row: Mapping[str, Any]) -> ExpertPartition:
+        """Read what `to_json` wrote. Raises MostError for an unknown or missing key."""
+        if unknown := sorted(set(row) - set(_FIELDS)):
+            raise MostError("partition", unknown[0], f"unknown key; {nearest(unknown[0], _FIELDS)}")
+        if missing := sorted({"num_experts", "text", "audio"} - set(row)):
+            raise MostError("partition", dict(row), f"has no key {missing[0]!r}")
+        return cls(**row)
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "num_experts": self.num_experts, "text": list(self.text), "audio": list(self.audio), "method": self.method
+        }  # fmt: skip
+
+    def check_top_k(self, top_k: int) -> None:
+        """Raises MostError when a group cannot fill the router's top-k."""
+        for name, group in (("text", self.text), ("audio", self.audio)):
+            if len(group) < top_k:
+                raise MostError(
+                    f"partition.{name}", group, f"holds {len(group)} experts, but the router picks {top_k} a token"
+                )
+
+    def membership(self, device: torch.device | None = None) -> torch.Tensor:
+        """(2, num_experts) bool: row `Modality.TEXT` and row `Modality.AUDIO`."""
+        table = torch.zeros(2, self.num_experts, dtype=torch.bool)
+        table[0, list(self.text)] = True
+        table[1, list(self.audio)] = True
+        return table.to(device)
+
+
+def resolve(
+    partitions: Sequence[Mapping[str, Any] | ExpertPartition] | None,
+    *,
+    num_experts: int,
+    top_k: int | None,
+    n_layers: int,
+) -> list[ExpertPartition]:
+    """One partition for each MoE layer.
+
+    Args:
+        partitions: none (split by index), one for all layers, or one for each MoE layer.
+        num_experts, top_k, n_layers: of the backbone; n_layers counts MoE layers only.
+
+    Raises:
+        MostError: a wrong number of partitions, or one that does not fit the backbone.
+    """
+    if not partitions:
+        partitions = [ExpertPartition.split_by_index(num_experts)]
+    parsed = [p if isinstance(p, ExpertPartition) else ExpertPartition.from_json(p) for p in partitions]
+    if len(parsed) not in (1, n_layers):
+        raise MostError("partitions", len(parsed), f"give one for all layers or one for each of {n_layers} MoE layers")
+    for p in parsed:
+        if p.num_experts != num_experts:
+            raise MostError("partition.num_experts", p.num_experts, f"the backbone has {num_experts} routed experts")
+        if top_k is not None:
+            p.check_top_k(top_k)
+    return parsed * n_layers if len(parsed) == 1 else parsed
