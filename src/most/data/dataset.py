@@ -1,0 +1,170 @@
+"""Examples of a manifest as training sequences, in the order of a mixture, and batches of them.
+
+Audio comes as arrays made beforehand (`most data encode`): encoder frames for what is heard, units for what is said.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset, Sampler
+
+from most.data.arrays import ArrayStore, audio_key
+from most.data.mixture import Mixture
+from most.errors import MostError
+from most.manifest import Example, Turn
+from most.sequence import IGNORE, Encoded, Message, SequenceBuilder, Units, Wave
+
+
+@dataclass(frozen=True)
+class Item:
+    """One training sequence with the frames of its waves, each (F, H) float16 or float32."""
+
+    id: str
+    task: str
+    encoded: Encoded
+    frames: tuple[np.ndarray, ...]
+
+
+class ExampleEncoder:
+    """Turns examples into sequences.
+
+    Args:
+        folder: the folder that the arrays' keys are relative to (the manifest's).
+        frames: encoder frames of what is heard; None when no example holds any.
+        units: unit ids of what is said; None when no example holds any.
+        stack: encoder frames per position, as in `MostConfig.audio_stack`.
+        max_length: longer sequences are refused.
+    """
+
+    def __init__(
+        self,
+        builder: SequenceBuilder,
+        folder: Path,
+        *,
+        frames: ArrayStore | None,
+        units: ArrayStore | None,
+        stack: int,
+        max_length: int,
+    ) -> None:
+        self.builder, self.folder = builder, folder
+        self.frames, self.units = frames, units
+        self.stack, self.max_length = stack, max_length
+
+    def __call__(self, example: Example) -> Item:
+        """Raises MostError when arrays are missing or the sequence is longer than `max_length`."""
+        messages = [Message(t.role, self._parts(t, example.id)) for t in example.turns]
+        if messages[0].role == "document":
+            encoded = self.builder.document(*(p for m in messages for p in m.parts))
+        else:
+            encoded = self.builder.dialogue(messages)
+        if len(encoded) > self.max_length:
+            raise MostError(
+                "example",
+                example.id,
+                f"is {len(encoded)} tokens long, max_length is {self.max_length}; raise it or leave it out",
+            )
+        frames = tuple(self.frames[str(w.ref)] for w in encoded.waves) if self.frames is not None else ()
+        return Item(example.id, example.task, encoded, frames)
+
+    def _parts(self, turn: Turn, example_id: str) -> tuple[str | Wave | Units, ...]:
+        parts: list[str | Wave | Units] = []
+        if turn.audio is not None:
+            key = audio_key(turn.audio, self.folder)
+            heard = turn.role in ("user", "system")
+            store = self.frames if heard else self.units
+            if store is None:
+                kind = "frames" if heard else "units"
+                raise MostError(
+                    "example", example_id, f"needs {kind}; run `most data encode`, name its folder as arrays"
+                )
+            parts.append(Wave(-(-store.length(key) // self.stack), key) if heard else Units(store[key]))
+        if turn.text is not None:
+            # What is said is written first; what is heard comes before the instruction.
+            parts.insert(0 if turn.role == "assistant" else len(parts), turn.text)
+        return tuple(parts)
+
+
+class MixtureDataset(Dataset[Item]):
+    """The i-th item of a run: map-style, so any sampler, worker or resumed run finds it by index alone."""
+
+    def __init__(
+        self, examples: Mapping[str, Sequence[Example]], mixture: Mixture, encode: ExampleEncoder, length: int
+    ) -> None:
+        self.examples, self.mixture, self.encode, self.length = examples, mixture, encode, length
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, i: int) -> Item:
+        task, n = self.mixture[i]
+        return self.encode(self.examples[task][n])
+
+
+class StepOrder(Sampler[int]):
+    """The dataset's own order, except that the examples of one optimizer step go from short to long.
+
+    Micro-batches then hold examples of like length and little padding; the step's gradient is the same sum.
+
+    Args:
+        step_size: examples per optimizer step (over all micro-batches and ranks).
+    """
+
+    def __init__(self, dataset: MixtureDataset, step_size: int) -> None:
+        self.dataset, self.step_size = dataset, step_size
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __iter__(self) -> Iterator[int]:
+        for start in range(0, len(self.dataset), self.step_size):
+            window = range(start, min(start + self.step_size, len(self.dataset)))
+            yield from sorted(window, key=lambda i: (len(self.dataset[i].encoded), i))
+
+
+def by_task(examples: Sequence[Example]) -> dict[str, list[Example]]:
+    out: dict[str, list[Example]] = {}
+    for example in examples:
+        out.setdefault(example.task, []).append(example)
+    return out
+
+
+@dataclass(frozen=True)
+class Collator:
+    """Right-pads items to a batch the model takes.
+
+    Returns from a call: `input_ids`, `attention_mask`, `labels` (B, T); with speech heard `audio_features`
+    (N, F, H) float32 and `audio_feature_lengths` (N,), in the order of their placeholders.
+    """
+
+    pad_id: int
+
+    def __call__(self, items: Sequence[Item]) -> dict[str, torch.Tensor]:
+        width = max(len(i.encoded) for i in items)
+        ids = torch.full((len(items), width), self.pad_id, dtype=torch.long)
+        labels = torch.full((len(items), width), IGNORE, dtype=torch.long)
+        mask = torch.zeros((len(items), width), dtype=torch.long)
+        for row, item in enumerate(items):
+            n = len(item.encoded)
+            ids[row, :n] = torch.from_numpy(item.encoded.ids)
+            labels[row, :n] = torch.from_numpy(item.encoded.labels)
+            mask[row, :n] = 1
+        batch = {"input_ids": ids, "attention_mask": mask, "labels": labels}
+        frames = [f for item in items for f in item.frames]
+        if frames:
+            lengths = [len(f) for f in frames]
+            batch["audio_features"] = torch.zeros(len(frames), max(lengths), frames[0].shape[1])
+            for i, f in enumerate(frames):
+                batch["audio_features"][i, : len(f)] = torch.from_numpy(f.astype(np.float32))
+            batch["audio_feature_lengths"] = torch.tensor(lengths)
+        return batch
+
+
+def describe(examples: Sequence[Example]) -> str:
+    """Counts per task, for saying what a run reads."""
+    return ", ".join(f"{n} {task}" for task, n in sorted(Counter(e.task for e in examples).items()))

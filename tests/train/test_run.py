@@ -1,0 +1,128 @@
+"""Training end to end at a tiny size: it learns, resumes bit for bit, and mistakes are found before the first step."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from transformers import AutoProcessor
+
+from most.data.dataset import Collator
+from most.errors import MostError
+from most.model import MostForConditionalGeneration
+from most.train.recipe import DataSettings, TrainRecipe
+from most.train.run import build_dataset, last_checkpoint, train
+from most.train.trainer import HistoryWriter, MostTrainer, read_history
+
+QUIET = {"echo": lambda _: None, "progress": False}
+
+
+@pytest.fixture
+def recipe(tiny_most, tiny_corpus, tiny_arrays, tmp_path):
+    def make(name="run", **changes):
+        data = {"manifests": (tiny_corpus / "train.jsonl",), "arrays": tiny_arrays} | changes.pop("data", {})
+        settings = {
+            "model": tiny_most, "output": tmp_path / name, "data": DataSettings(**data), "steps": 6, "batch_size": 10,
+            "learning_rate": 3e-3, "checkpoint_every": 3, "log_every": 1,
+        }  # fmt: skip
+        return TrainRecipe(**settings | changes)
+
+    return make
+
+
+def test_losses_fall_for_each_modality_and_the_model_loads(recipe):
+    final = train(recipe(steps=60, checkpoint_every=60, log_every=5, learning_rate=1e-2), **QUIET)
+    history = read_history(final.parent / "history.jsonl")
+    for name in ("text_loss", "audio_loss"):
+        assert history[-1][name] < 0.6 * history[0][name]
+    model = MostForConditionalGeneration.from_pretrained(final)
+    start = MostForConditionalGeneration.from_pretrained(recipe().model)
+    before, after = dict(start.named_parameters()), dict(model.named_parameters())
+    frozen = [n for n in after if n.startswith("audio_encoder.")]
+    assert frozen
+    assert all(torch.equal(before[n], after[n]) for n in frozen)
+    assert not torch.equal(before["audio_projection.linear.weight"], after["audio_projection.linear.weight"])
+
+
+def test_a_resumed_run_is_the_unbroken_run_bit_for_bit(recipe, monkeypatch):
+    whole = train(recipe("whole"), **QUIET)
+
+    class Killed(BaseException):
+        pass
+
+    step = MostTrainer.training_step
+
+    def dies(self, *args, **kwargs):
+        if self.state.global_step == 4:
+            raise Killed
+        return step(self, *args, **kwargs)
+
+    monkeypatch.setattr(MostTrainer, "training_step", dies)
+    with pytest.raises(Killed):
+        train(recipe("broken"), **QUIET)
+    monkeypatch.undo()
+    assert last_checkpoint(recipe("broken").output).name == "checkpoint-3"
+    broken = train(recipe("broken"), **QUIET)
+    a, b = load_file(whole / "model.safetensors"), load_file(broken / "model.safetensors")
+    assert all(torch.equal(a[name], b[name]) for name in a)
+    losses = [[row["loss"] for row in read_history(f.parent / "history.jsonl")] for f in (whole, broken)]
+    assert losses[0] == losses[1]
+    assert len(losses[0]) == 6
+
+
+def test_accumulation_equals_the_large_batch(recipe):
+    losses = {}
+    for micro in (10, 5):
+        final = train(recipe(f"micro{micro}", steps=3, micro_batch_size=micro, checkpoint_every=9), **QUIET)
+        losses[micro] = [row["loss"] for row in read_history(final.parent / "history.jsonl")]
+    # The balance loss is per sequence and weighted by each part's share of labels, hence the small slack.
+    assert losses[5] == pytest.approx(losses[10], rel=1e-3)
+
+
+def test_the_dataset_gives_frames_where_there_are_placeholders(recipe):
+    made = recipe()
+    processor = AutoProcessor.from_pretrained(made.model)
+    dataset = build_dataset(made, processor)
+    items = [dataset[i] for i in range(10)]
+    assert sorted(i.task for i in items) == ["asr"] * 4 + ["text"] * 2 + ["tts"] * 4
+    batch = Collator(processor.tokenizer.pad_token_id)(items)
+    stacked = -(-batch["audio_feature_lengths"] // processor.audio_stack)
+    assert int((batch["input_ids"] == processor.vocab.wave).sum()) == int(stacked.sum())
+    assert batch["audio_features"].shape[0] == 4
+    assert len(dataset) == made.steps * made.batch_size
+
+
+def test_a_finished_or_foreign_output_is_refused(recipe):
+    train(recipe(steps=1), **QUIET)
+    with pytest.raises(MostError, match="finished run"):
+        train(recipe(steps=1), **QUIET)
+    (recipe("other").output).mkdir()
+    (recipe("other").output / "recipe.json").write_text(json.dumps({"steps": 99}))
+    with pytest.raises(MostError, match="another"):
+        train(recipe("other"), **QUIET)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ({"mixture": {"asr": 0.5, "dialogue": 0.5}}, "dialogue.*no examples"),
+        ({"arrays": None}, "most data encode"),
+        ({"max_length": 8}, "max_length is 8"),
+    ],
+)
+def test_mistakes_in_the_data_are_named(recipe, data, message):
+    with pytest.raises(MostError, match=message):
+        train(recipe(data=data), **QUIET)
+
+
+def test_history_drops_what_came_after_the_checkpoint(tmp_path):
+    path = tmp_path / "history.jsonl"
+    path.write_text("".join(json.dumps({"step": s, "loss": 1.0}) + "\n" for s in range(1, 6)))
+
+    class State:
+        global_step = 3
+
+    HistoryWriter(path).on_train_begin(None, State(), None)
+    assert [row["step"] for row in read_history(path)] == [1, 2, 3]
