@@ -1,0 +1,34 @@
+"""The `most` command. Each verb is a plain function that Python can call; this file only names them."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from most.errors import MostError
+
+
+def build_app() -> typer.Typer:
+    """All verbs under one command. They are imported here, so that importing this module costs nothing."""
+    from most.cli import codec, data, demo, model, speech
+
+    app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+    app.add_typer(codec.app, name="codec", help="Units and vocoders: train, apply, measure.")
+    app.add_typer(data.app, name="data", help="Corpora and training arrays.")
+    for module in (model, speech, demo):
+        for verb in module.VERBS:
+            app.command(verb.__name__)(verb)
+    return app
+
+
+def main() -> None:
+    """Run the command line; a user's mistake ends with one line on stderr and exit code 2."""
+    try:
+        build_app()()
+    except MostError as e:
+        print(f"most: error: {e}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("most: interrupted; the same command goes on where it stopped", file=sys.stderr)
+        sys.exit(130)

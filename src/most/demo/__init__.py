@@ -1,0 +1,1 @@
+"""`make demo`: the whole pipeline at nano size on recorded digits, and its report."""

@@ -1,0 +1,134 @@
+"""The command line: every verb is there, one bad file never stops the rest, mistakes end with one line and code 2."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from most.cli import main
+from most.manifest import read_examples
+from most.speech.audio import read_audio, write_audio
+
+
+def call(*args, monkeypatch, capsys):
+    """Run `most ARGS` in this process: exit code, stdout, stderr."""
+    monkeypatch.setattr(sys, "argv", ["most", *map(str, args)])
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as exit_:
+        main()
+    captured = capsys.readouterr()
+    return exit_.value.code or 0, captured.out, captured.err
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory, tiny_corpus):
+    folder = tmp_path_factory.mktemp("files")
+    wav = read_audio(tiny_corpus / "0.wav")
+    write_audio(folder / "good.wav", wav, 16000)
+    write_audio(folder / "good.flac", wav, 16000)
+    whole = (folder / "good.wav").read_bytes()
+    (folder / "truncated.wav").write_bytes(whole[: len(whole) // 2])
+    (folder / "empty.wav").write_bytes(b"")
+    (folder / "text.wav").write_text("not audio")
+    write_audio(folder / "silent.wav", np.zeros(16000, np.float32), 16000)
+    write_audio(folder / "long.wav", np.tile(wav, 200), 16000)
+    return folder
+
+
+def test_transcribe_reports_each_file_and_never_stops(files, tiny_most, tiny_codec, monkeypatch, capsys):
+    names = ["empty.wav", "good.wav", "truncated.wav", "text.wav", "good.flac", "silent.wav", "long.wav", "none.wav"]
+    args = ("transcribe", *[files / n for n in names], "--model", tiny_most, "--codec", tiny_codec, "--json")
+    code, out, _ = call(*args, monkeypatch=monkeypatch, capsys=capsys)
+    rows = [json.loads(line) for line in out.splitlines()]
+    assert [Path(r["file"]).name for r in rows] == names
+    assert code == 1
+    for row in rows:
+        if Path(row["file"]).stem == "good":
+            assert set(row) == {"file", "text", "seconds"}
+            assert row["seconds"] == 0.25
+        else:
+            assert set(row) == {"file", "error"}
+            assert Path(row["file"]).name in row["error"]
+
+
+def test_the_command_is_installed_and_prints_transcripts(files, tiny_most, tiny_codec):
+    args = ["transcribe", files / "good.wav", "--model", tiny_most, "--codec", tiny_codec]
+    done = subprocess.run([sys.executable, "-m", "most", *map(str, args)], capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0
+    assert done.stdout.startswith(str(files / "good.wav"))
+
+
+def test_speak_writes_audio(tmp_path, tiny_most, tiny_codec, monkeypatch, capsys):
+    out = tmp_path / "said.wav"
+    args = ("speak", "one two", "--model", tiny_most, "--codec", tiny_codec, "--out", out, "--seed", 1)
+    code, _, err = call(*args, monkeypatch=monkeypatch, capsys=capsys)
+    assert code == 0, err
+    assert len(read_audio(out)) > 0
+
+
+def test_info_counts_what_the_model_has(tiny_most, monkeypatch, capsys):
+    from most.model import MostForConditionalGeneration
+
+    facts = json.loads(call("info", tiny_most, "--json", monkeypatch=monkeypatch, capsys=capsys)[1])
+    model = MostForConditionalGeneration.from_pretrained(tiny_most)
+    assert facts["parameters"] == sum(p.numel() for p in model.parameters())
+    assert facts["parameters_audio_encoder"] == sum(p.numel() for p in model.audio_encoder.parameters())
+    assert (facts["experts_text"], facts["experts_audio"], facts["units"]) == ([2], [2], 20)
+    expert = model.language_model.model.layers[1].mlp.experts
+    routed = sum(p.numel() for p in expert.parameters())
+    assert facts["parameters_routed_experts"] == routed
+    embedding = model.get_input_embeddings().weight.numel()
+    idle = facts["parameters_audio_encoder"] + routed // 2 + embedding
+    assert facts["parameters_active"] == facts["parameters"] - idle
+    assert "parameters" in call("info", tiny_most, monkeypatch=monkeypatch, capsys=capsys)[1]
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (("train", "none.yaml"), "none.yaml"),
+        (("info", "nowhere"), "nowhere"),
+        (("convert", "nowhere", "--out", "x"), "nowhere"),
+        (("speak", "hi", "--model", "nowhere"), "nowhere"),
+    ],
+)
+def test_mistakes_end_with_one_line_and_code_2(args, message, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    code, _, err = call(*args, monkeypatch=monkeypatch, capsys=capsys)
+    assert code == 2
+    assert err.strip().splitlines()[-1].startswith("most: error: ")
+    assert message in err
+    assert not any(tmp_path.iterdir())
+
+
+def test_the_pipeline_by_commands(tmp_path, tiny_codec, tiny_corpus, monkeypatch, capsys):
+    """encode, convert and train as a user types them, on the tiny corpus."""
+    manifest = tiny_corpus / "train.jsonl"
+    backbone = tmp_path / "backbone.yaml"
+    backbone.write_text(
+        f"output: {tmp_path}/backbone\nmanifests: [{manifest}]\nvocab_size: 280\n"
+        "config: {model_type: deepseek_v2, hidden_size: 32, num_hidden_layers: 2, num_attention_heads: 2, "
+        "num_key_value_heads: 2, intermediate_size: 48, first_k_dense_replace: 1, n_routed_experts: 4, "
+        "num_experts_per_tok: 2, moe_intermediate_size: 16, q_lora_rank: null, kv_lora_rank: 16, "
+        "qk_nope_head_dim: 8, qk_rope_head_dim: 8, v_head_dim: 16}\n"
+    )
+    recipe = tmp_path / "stage1.yaml"
+    recipe.write_text(
+        f"model: {tmp_path}/most\noutput: {tmp_path}/run\nsteps: 2\nbatch_size: 5\nlearning_rate: 1e-3\n"
+        f"data: {{manifests: [{manifest}], arrays: {tmp_path}/arrays}}\n"
+    )
+    for args in (
+        ("data", "encode", manifest, "--out", tmp_path / "arrays", "--codec", tiny_codec),
+        ("init", backbone),
+        ("convert", tmp_path / "backbone", "--out", tmp_path / "most", "--codec", tiny_codec),
+        ("train", recipe, "log_every=1"),
+    ):
+        code, _, err = call(*args, monkeypatch=monkeypatch, capsys=capsys)
+        assert code == 0, err
+    assert len(read_examples(manifest)) == 18
+    assert (tmp_path / "run" / "final" / "model.safetensors").is_file()
