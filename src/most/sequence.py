@@ -80,7 +80,10 @@ class SequenceBuilder:
             found = tokenizer.convert_tokens_to_ids(token)
             if found != token_id:
                 raise MostError("tokenizer", f"{token} -> {found}", f"the model's vocabulary puts it at {token_id}")
-        self._template = tokenizer.chat_template or DEFAULT_CHAT_TEMPLATE
+        named: Any = tokenizer.chat_template  # one template, or several by name
+        self._template: str = (named.get("default") if isinstance(named, dict) else named) or DEFAULT_CHAT_TEMPLATE
+        self._bos: Any = tokenizer.bos_token_id
+        self._eos: Any = tokenizer.eos_token_id
         control = sorted({str(t) for t in tokenizer.added_tokens_decoder.values() if t.special}, key=len, reverse=True)
         self._control = re.compile(
             "|".join(map(re.escape, control)) + "|[\ue000\ue001]" if control else "[\ue000\ue001]"
@@ -88,13 +91,12 @@ class SequenceBuilder:
 
     def document(self, *parts: Part) -> Encoded:
         """Plain text or speech outside any dialogue; every position is learned."""
-        tokenizer = self.tokenizer
-        ids: list[int] = [tokenizer.bos_token_id] if tokenizer.bos_token_id is not None else []
+        ids: list[int] = [self._bos] if self._bos is not None else []
         waves: list[Wave] = []
         for part in parts:
             ids += self._text(part) if isinstance(part, str) else self._audio(part, waves)
-        if tokenizer.eos_token_id is not None:
-            ids.append(tokenizer.eos_token_id)
+        if self._eos is not None:
+            ids.append(self._eos)
         array = np.array(ids, dtype=np.int64)
         return Encoded(array, self._labels(array, [(0, len(array))]), tuple(waves))
 

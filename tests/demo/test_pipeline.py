@@ -52,7 +52,7 @@ def test_it_goes_on_where_it_stopped(demo):
     again = run_demo(out, sizes=SIZES, settings=SETTINGS, echo=said.append)
     assert (out / "report.html").is_file()
     assert again.unheard.hypotheses == result.unheard.hypotheses
-    assert not any("train:" in line for line in said)
+    assert not any(line.startswith("train:") for line in said)
 
 
 def test_its_model_loads_anywhere(demo, tmp_path):

@@ -22,24 +22,20 @@ def prompts(tiny, model: Any) -> dict[str, Any]:
     return inputs
 
 
-def legal(model: Any, tiny, mode: str, inputs: dict[str, Any]) -> list[LegalTokens]:
-    return [LegalTokens(model.vocab, mode, eos_token_id=tiny.eos, prompt_length=inputs["input_ids"].shape[1])]
-
-
 @pytest.mark.parametrize("mode", ["text", "any"])
 def test_cached_equals_uncached(tiny, mode: str) -> None:
     model = tiny.most()
     inputs = prompts(tiny, model)
-    kwargs = {"logits_processor": legal(model, tiny, mode, inputs)}
-    cached = generate(model, inputs, **kwargs)
-    assert torch.equal(cached, generate(model, inputs, use_cache=False, **kwargs))
-    assert torch.equal(cached, generate(model, inputs, cache_implementation="static", **kwargs))
+    cached = generate(model, inputs, mode=mode)
+    assert torch.equal(cached, generate(model, inputs, mode=mode, use_cache=False))
+    assert torch.equal(cached, generate(model, inputs, mode=mode, cache_implementation="static"))
     sequence = torch.cat([inputs["input_ids"], cached], dim=1)
     mask = torch.nn.functional.pad(inputs["attention_mask"], (0, NEW), value=1)
     logits = model(**{**inputs, "input_ids": sequence, "attention_mask": mask}).logits
     for t in range(NEW):
         at = inputs["input_ids"].shape[1] + t
-        scores = legal(model, tiny, mode, inputs)[0](sequence[:, :at], logits[:, at - 1].detach())
+        legal = LegalTokens(model.vocab, mode, eos_token_id=tiny.eos, prompt_length=inputs["input_ids"].shape[1])
+        scores = legal(sequence[:, :at], logits[:, at - 1].detach())
         scores[:, tiny.eos] = -torch.inf  # min_new_tokens
         assert torch.equal(scores.argmax(-1), cached[:, t])
 
@@ -47,7 +43,7 @@ def test_cached_equals_uncached(tiny, mode: str) -> None:
 def test_a_left_padded_batch_equals_its_rows(tiny) -> None:
     model = tiny.most()
     inputs = prompts(tiny, model)
-    together = generate(model, inputs, logits_processor=legal(model, tiny, "any", inputs))
+    together = generate(model, inputs)
     clip = 0
     for b, mask in enumerate(inputs["attention_mask"].bool()):
         single = {"input_ids": inputs["input_ids"][b, mask][None], "attention_mask": torch.ones(1, int(mask.sum()))}
@@ -55,7 +51,7 @@ def test_a_left_padded_batch_equals_its_rows(tiny) -> None:
             n = int(inputs["waveform_lengths"][clip])
             single |= {"waveforms": inputs["waveforms"][clip, :n][None]}
             clip += 1
-        alone = generate(model, single, logits_processor=legal(model, tiny, "any", single))
+        alone = generate(model, single)
         assert torch.equal(together[b], alone[0])
 
 
@@ -65,7 +61,7 @@ def test_new_tokens_are_routed_by_their_own_modality(tiny) -> None:
     seen: list[torch.Tensor] = []
     for layer in model.get_decoder().layers[1:2]:
         layer.register_forward_pre_hook(lambda _m, _a, kw: seen.append(kw["modality_ids"]), with_kwargs=True)
-    out = generate(model, inputs, logits_processor=legal(model, tiny, "any", inputs))
+    out = generate(model, inputs)
     assert seen[0].shape == inputs["input_ids"].shape
     assert torch.equal(torch.cat(seen[1:], dim=1), model.vocab.modality_of(out)[:, :-1])
     assert out[1].max() >= model.vocab.text_size
@@ -123,9 +119,7 @@ def test_speech_mode_ends_with_end_of_sequence(tiny) -> None:
     with torch.no_grad():  # make the end marker likely, so that some row closes
         model.get_output_embeddings().weight[model.vocab.audio_end] *= 3
     inputs = prompts(tiny, model)
-    out = model.generate(
-        **inputs, max_new_tokens=30, do_sample=True, logits_processor=legal(model, tiny, "speech", inputs)
-    )[:, inputs["input_ids"].shape[1] :]
+    out = model.generate(**inputs, max_new_tokens=30, do_sample=True, mode="speech")[:, inputs["input_ids"].shape[1] :]
     v = model.vocab
     for b, row in enumerate(out.tolist()):
         if b != 1:

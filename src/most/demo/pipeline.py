@@ -111,7 +111,7 @@ def _measure(engine: Engine, corpus: DigitsCorpus, out: Path, seconds: dict[str,
     unheard, heard = (_transcribe(engine, m, out) for m in (corpus.test_asr_unheard, corpus.test_asr_heard))
     rows = read_examples(corpus.test_tts)
     texts = [str(r.meta["text"]) for r in rows]
-    speech = engine.speak(texts, speaker=VOICE, settings=SpeakSettings(temperature=0.3, max_seconds=8.0))
+    speech = engine.speak(texts, speaker=VOICE, settings=SpeakSettings(max_seconds=8.0))
     (out / "speech").mkdir(exist_ok=True)
     for row, said in zip(rows, speech, strict=True):
         if len(said.waveform):

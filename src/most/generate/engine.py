@@ -34,7 +34,7 @@ class SpeakSettings:
         seed: of the draw.
     """
 
-    temperature: float = 0.7
+    temperature: float = 1.0
     top_p: float = 0.9
     max_seconds: float = 20.0
     seed: int = 0

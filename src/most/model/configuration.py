@@ -95,12 +95,16 @@ class MostConfig(PreTrainedConfig):
     def _encoder_shape(self) -> Any:
         if self.audio_config is None:
             raise MostError("audio_config", None, "this model has no audio encoder; it takes discrete units only")
-        return _encoder_without_weights(json.dumps(self.audio_config, sort_keys=True))
+        return encoder_shape(self.audio_config)
+
+
+def encoder_shape(audio_config: dict[str, Any]) -> Any:
+    """A speech encoder without weights, for its rates and frame counts: on the meta device one costs no memory."""
+    return _encoder_shape(json.dumps(audio_config, sort_keys=True))
 
 
 @functools.lru_cache(maxsize=8)
-def _encoder_without_weights(audio_config: str) -> Any:
-    # Frame counts belong to the encoder; on the meta device one costs no memory.
+def _encoder_shape(audio_config: str) -> Any:
     from most.speech.encoder import build_encoder
 
     with torch.device("meta"):

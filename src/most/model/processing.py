@@ -17,9 +17,9 @@ from transformers import BatchFeature, PreTrainedTokenizerBase, ProcessorMixin
 
 from most.errors import MostError
 from most.manifest import AudioRef
+from most.model.configuration import encoder_shape
 from most.sequence import Encoded, Message, SequenceBuilder, Units, Wave
 from most.speech.audio import check_waveform, read_audio, require_sound
-from most.speech.encoder import build_encoder
 from most.vocab import SpeechVocab
 
 
@@ -60,10 +60,11 @@ class MostProcessor(ProcessorMixin):
     def builder(self) -> SequenceBuilder:
         return SequenceBuilder(self.tokenizer, self.vocab)
 
-    @cached_property
+    @property
     def _encoder(self) -> Any:
-        with torch.device("meta"):  # sizes and rates only; no weights
-            return build_encoder(self.audio_config or {})
+        if self.audio_config is None:
+            raise MostError("audio_config", None, "this model has no audio encoder; it takes discrete units only")
+        return encoder_shape(self.audio_config)
 
     @property
     def sample_rate(self) -> int:
@@ -108,7 +109,9 @@ class MostProcessor(ProcessorMixin):
         """One conversation in the Hugging Face form as our messages; audio is read here."""
         out = []
         for m in conversation:
-            content = m["content"] if not isinstance(m["content"], str) else [{"type": "text", "text": m["content"]}]
+            content: list[dict[str, Any]] = m["content"]
+            if isinstance(m["content"], str):
+                content = [{"type": "text", "text": m["content"]}]
             parts: list[str | Wave | Units] = []
             for item in content:
                 kind = item.get("type")
@@ -131,7 +134,7 @@ class MostProcessor(ProcessorMixin):
         """Left-pad prompts and stack their waveforms (each wave's `ref` must be the waveform itself)."""
         width = max(len(r) for r in rows)
         pad = self.tokenizer.pad_token_id if self.tokenizer.pad_token_id is not None else self.tokenizer.eos_token_id
-        ids = torch.full((len(rows), width), pad, dtype=torch.long)
+        ids = torch.full((len(rows), width), int(pad), dtype=torch.long)  # type: ignore[arg-type]
         mask = torch.zeros((len(rows), width), dtype=torch.long)
         for i, row in enumerate(rows):
             ids[i, width - len(row) :] = torch.from_numpy(row.ids)
