@@ -36,9 +36,10 @@ def test_split_by_index(n: int) -> None:
 
 @given(st.lists(st.booleans(), min_size=2, max_size=40).filter(lambda x: any(x) and not all(x)))
 def test_json_and_membership(is_audio: list[bool]) -> None:
-    groups = [tuple(i for i, a in enumerate(is_audio) if a == side) for side in (False, True)]
-    p = ExpertPartition(num_experts=len(is_audio), text=groups[0], audio=groups[1], method="usage")
+    groups = tuple(tuple(i for i, a in enumerate(is_audio) if a == side) for side in (False, True))
+    p = ExpertPartition(num_experts=len(is_audio), text=groups[0], audio=groups[1], method="usage", scores_over="own")
     assert ExpertPartition.from_json(p.to_json()) == p
+    assert p.groups == groups
     table = p.membership()
     assert torch.equal(table[1], torch.tensor(is_audio))
     assert torch.equal(table[0], ~table[1])
@@ -49,6 +50,13 @@ def test_json_keys_are_checked() -> None:
         ExpertPartition.from_json({"num_experts": 2, "text": [0], "audo": [1]})
     with pytest.raises(MostError, match="has no key 'audio'"):
         ExpertPartition.from_json({"num_experts": 2, "text": [0]})
+
+
+def test_what_scores_are_over() -> None:
+    old = {"num_experts": 2, "text": [0], "audio": [1], "method": "index"}
+    assert ExpertPartition.from_json(old).scores_over == "all"
+    with pytest.raises(MostError, match="scores_over: 'owm': did you mean 'own'"):
+        ExpertPartition.from_json({**old, "scores_over": "owm"})
 
 
 def test_resolve() -> None:

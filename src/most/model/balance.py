@@ -1,7 +1,8 @@
 """Sequence-wise balance loss per modality group, and routing statistics for reports.
 
 DeepSeek-V2's auxiliary loss (arXiv 2405.04434, eq. 12-14, computed a sequence as its released code does), applied by
-arXiv 2601.10272 to the masked scores: each group is balanced over its own tokens and its own experts.
+arXiv 2601.10272 to the masked scores: each group is balanced over its own tokens and its own experts. Sigmoid scores
+are divided by their sum over the experts first, as in DeepSeek-V3 (arXiv 2412.19437, eq. 17-20).
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import torch
 
 from most.errors import MostError
 from most.model.partition import ExpertPartition
-from most.model.router import SCORES, RoutingRule, route
+from most.model.rule import RoutingRule, route, route_within_groups
 
 
 def balance_loss(
@@ -22,6 +23,7 @@ def balance_loss(
     token_mask: torch.Tensor,
     partitions: Sequence[ExpertPartition | None],
     rule: RoutingRule,
+    selection_biases: Sequence[torch.Tensor | None] | None = None,
 ) -> torch.Tensor:
     """The loss before its weight alpha.
 
@@ -31,7 +33,9 @@ def balance_loss(
         P_i = mean score of expert i
         L_g = sum over i in g of f_i P_i
 
-    Scores are the softmax over all experts, not renormalised within the group: what the router multiplies with. L_g is
+    Scores sum to 1 over all experts, foreign ones included, and are not renormalised within the group. Where a
+    partition's `scores_over` is `own` they sum to 1 over the group: L_g is then the loss of a layer that is this group
+    alone. granitemoe, which picks by logits, is balanced by their softmax over all experts, as in transformers. L_g is
     averaged over the sequences that have tokens of the modality and summed over groups and layers, for DeepSeek-V2 adds
     its loss in every layer. A row of the batch is a sequence, also when it is packed from several examples.
 
@@ -41,17 +45,19 @@ def balance_loss(
         token_mask: (B, T) bool, False where padded.
         partitions: one a layer; None for a layer that routes without groups (one group of all experts).
         rule: the router's conventions.
+        selection_biases: (E,) of each layer, where the rule has one; picks hang on it, scores do not.
 
     Returns:
         A scalar, float32.
 
     Raises:
-        MostError: logits of another number of positions.
+        MostError: logits of another number of positions, or no selection biases where the rule has them.
     """
     total = torch.zeros((), dtype=torch.float32, device=modality_ids.device)
-    for logits, partition in zip(router_logits, partitions, strict=True):
+    biases = selection_biases or [None] * len(partitions)
+    for logits, partition, bias in zip(router_logits, partitions, biases, strict=True):
         own, groups = _groups(partition, modality_ids, token_mask, logits.shape[-1])
-        scores, picked = _scores_and_picks(logits, own, rule, modality_ids.shape)
+        scores, picked = _scores_and_picks(logits, own, partition, rule, bias, modality_ids)
         for members, n_experts in groups:
             tokens = members.sum(dim=1)  # (B,)
             at_least_one = tokens.clamp(min=1)[:, None].float()
@@ -69,7 +75,8 @@ class RoutingStats:
     Args:
         counts: (2, E) int64, picks by modality and expert.
         entropy: (2,) of each modality's picks, in nats; 0 where unused.
-        own_mass: (2,) mean score that a token's own group holds, before top-k; nan where unused.
+        own_mass: (2,) mean score that a token's own group holds, before top-k; 1 by definition where scores are over
+            the own group, nan where unused.
     """
 
     counts: torch.Tensor
@@ -84,12 +91,14 @@ def routing_stats(
     token_mask: torch.Tensor,
     partitions: Sequence[ExpertPartition | None],
     rule: RoutingRule,
+    selection_biases: Sequence[torch.Tensor | None] | None = None,
 ) -> list[RoutingStats]:
     """Statistics of each MoE layer; arguments as in `balance_loss`. Counts of several batches may be added."""
     stats = []
-    for logits, partition in zip(router_logits, partitions, strict=True):
+    biases = selection_biases or [None] * len(partitions)
+    for logits, partition, bias in zip(router_logits, partitions, biases, strict=True):
         own, _ = _groups(partition, modality_ids, token_mask, logits.shape[-1])
-        scores, picked = _scores_and_picks(logits, own, rule, modality_ids.shape)
+        scores, picked = _scores_and_picks(logits, own, partition, rule, bias, modality_ids)
         members = torch.stack([token_mask & (modality_ids == m) for m in (0, 1)])  # (2, B, T)
         counts = torch.einsum("mbt,bte->me", members.float(), picked)
         p = counts / counts.sum(dim=-1, keepdim=True).clamp(min=1)
@@ -117,12 +126,30 @@ def _groups(
 
 
 def _scores_and_picks(
-    logits: torch.Tensor, own: torch.Tensor, rule: RoutingRule, shape: torch.Size
+    logits: torch.Tensor,
+    own: torch.Tensor,
+    partition: ExpertPartition | None,
+    rule: RoutingRule,
+    bias: torch.Tensor | None,
+    modality_ids: torch.Tensor,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Scores with their graph and picks without one, both (B, T, E) float32."""
+    """Scores that sum to 1, with their graph, and picks without one, both (B, T, E) float32."""
     if logits.shape[0] != own.shape[0]:
         raise MostError("router_logits", tuple(logits.shape), f"modality ids have {own.shape[0]} positions")
+    bias = None if bias is None else bias.to(logits.device)
+    within = partition is not None and partition.scores_over == "own"
     with torch.no_grad():
-        _, indices = route(logits, own, rule)
+        if partition is not None and within:
+            experts = [torch.tensor(group, device=logits.device) for group in partition.groups]
+            parts = [logits.index_select(-1, group) for group in experts]
+            _, indices = route_within_groups(parts, experts, modality_ids.reshape(-1), rule, bias)
+        else:
+            _, indices = route(logits, own, rule, bias)
         picked = torch.zeros_like(logits, dtype=torch.float32).scatter_(-1, indices, 1.0)
-    return SCORES[rule.scoring](logits).view(*shape, -1), picked.view(*shape, -1)
+    scored = logits.masked_fill(~own, -torch.inf) if within else logits
+    if rule.scoring == "sigmoid":
+        scores = scored.float().sigmoid()
+        scores = scores / (scores.sum(dim=-1, keepdim=True) + 1e-20)
+    else:
+        scores = scored.softmax(dim=-1, dtype=torch.float32)
+    return scores.view(*modality_ids.shape, -1), picked.view(*modality_ids.shape, -1)

@@ -15,8 +15,9 @@ import torch
 from torch import nn
 
 from most.errors import MostError
+from most.model.families import family_of
 from most.model.partition import ExpertPartition, resolve
-from most.model.router import ModalityRouterMixin, family_of, modality_router_class, modality_scope
+from most.model.router import ModalityRouterMixin, in_order, modality_router_class, modality_scope
 
 
 class ModalityLayerMixin:
@@ -39,9 +40,10 @@ def moe_routers(causal_lm: nn.Module) -> list[tuple[nn.Module, str]]:
     """The module that holds the router, and the router's name in it, for each MoE layer in order."""
     found = []
     decoder: Any = causal_lm.get_decoder()  # type: ignore[operator]
-    holder_path, _, name = family_of(decoder.config).router.rpartition(".")
+    family = family_of(decoder.config)
+    name = family.router.removeprefix(family.block + ".")
     for layer in decoder.layers:
-        holder = layer.get_submodule(holder_path)
+        holder = layer.get_submodule(family.block)
         if isinstance(getattr(holder, name, None), nn.Module):
             found.append((holder, name))
     return found
@@ -66,21 +68,31 @@ def install(
         routing: False keeps the backbone's own routing and ignores `modality_ids`.
 
     Raises:
-        MostError: an unknown family, a model without MoE layers, or partitions that do not fit.
+        MostError: an unknown family or convention, a model without MoE layers, or partitions that do not fit.
     """
     decoder: Any = causal_lm.get_decoder()  # type: ignore[operator]
     config = decoder.config
-    rule = family_of(config).rule(config)
+    family = family_of(config)
+    rule = family.rule(config)
     found = moe_routers(causal_lm)
     if not found:
         raise MostError("backbone", type(causal_lm).__name__, "has no MoE layer; upcycle it first")
-    chosen = resolve(partitions, num_experts=config.num_experts, top_k=rule.top_k, n_layers=len(found))
+    chosen = resolve(partitions, num_experts=family.num_experts(config), top_k=rule.top_k, n_layers=len(found))
+    for partition in dict.fromkeys(chosen):
+        rule.check(partition)
     for layer in decoder.layers:
         if not isinstance(layer, ModalityLayerMixin):
             layer.__class__ = modality_layer_class(type(layer))
     for (holder, name), partition in zip(found, chosen, strict=True):
         router: Any = getattr(holder, name)
         if not isinstance(router, ModalityRouterMixin):
+            router.reverses = _reverses(router)
             router.__class__ = modality_router_class(type(router))
-        router.partition, router.rule, router.routing = partition, rule, routing
-        router.__dict__.pop("_table", None)
+        router.set_partition(partition, rule, routing=routing)
+
+
+@torch.no_grad()
+def _reverses(router: Any) -> bool:
+    """Whether this release's router returns the indices first; only its answer tells."""
+    result = router(router.weight.new_zeros(1, router.weight.shape[1]))
+    return in_order(result) is not result

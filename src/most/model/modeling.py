@@ -327,4 +327,5 @@ class MostForConditionalGeneration(MostPreTrainedModel, AudioGenerationMixin):
             mask.to(device).bool(),
             [r.partition if r.routing else None for r in installed],
             installed[0].rule,
+            [r.selection_bias for r in installed],
         )

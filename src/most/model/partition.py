@@ -13,7 +13,8 @@ import torch
 
 from most.errors import MostError, nearest
 
-_FIELDS = ("num_experts", "text", "audio", "method")
+_FIELDS = ("num_experts", "text", "audio", "method", "scores_over")
+_SCORES_OVER = ("all", "own")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,15 +25,20 @@ class ExpertPartition:
         num_experts: routed experts of the layer.
         text, audio: expert indices of each group, ascending.
         method: how the split was found, for the record (`index`, `usage`, `random`, `given`, ...).
+        scores_over: `all` (the paper): experts are scored against all others and the own group is kept. `own`: the
+            backbone's rule is applied to the own group as if it were the layer, so that a group which is a whole
+            layer of the backbone computes what that layer does.
 
     Raises:
-        MostError: a group is empty, names an expert twice or an unknown one; the groups overlap or leave gaps.
+        MostError: a group is empty, names an expert twice or an unknown one; the groups overlap or leave gaps; an
+            unknown `scores_over`.
     """
 
     num_experts: int
     text: tuple[int, ...]
     audio: tuple[int, ...]
     method: str = "given"
+    scores_over: str = "all"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "text", tuple(sorted(int(i) for i in self.text)))
@@ -47,6 +53,9 @@ class ExpertPartition:
                 raise MostError(
                     where, group, f"names an expert that does not exist; they are 0 to {self.num_experts - 1}"
                 )
+        if self.scores_over not in _SCORES_OVER:
+            remedy = f"{nearest(str(self.scores_over), _SCORES_OVER)} (scores over all experts, or over the own group)"
+            raise MostError("partition.scores_over", self.scores_over, remedy)
         if both := sorted(set(self.text) & set(self.audio)):
             raise MostError("partition", both, "these experts are in both groups; the groups must be disjoint")
         if left := sorted(set(range(self.num_experts)) - set(self.text) - set(self.audio)):
@@ -73,8 +82,14 @@ class ExpertPartition:
 
     def to_json(self) -> dict[str, Any]:
         return {
-            "num_experts": self.num_experts, "text": list(self.text), "audio": list(self.audio), "method": self.method
+            "num_experts": self.num_experts, "text": list(self.text), "audio": list(self.audio), "method": self.method,
+            "scores_over": self.scores_over,
         }  # fmt: skip
+
+    @property
+    def groups(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """The experts of `Modality.TEXT` and of `Modality.AUDIO`."""
+        return self.text, self.audio
 
     def check_top_k(self, top_k: int) -> None:
         """Raises MostError when a group cannot fill the router's top-k."""

@@ -166,14 +166,16 @@ def add_speech_tokens(tokenizer: PreTrainedTokenizerBase, n_units: int) -> int:
     Raises:
         MostError: the tokenizer holds speech tokens already.
     """
-    text_size = len(tokenizer)
+    known = tokenizer.get_vocab()
+    text_size = max(known.values()) + 1  # not len: a tokenizer may leave ids unused below its last one
     vocab = SpeechVocab(text_size=text_size, n_units=n_units, vocab_size=text_size + n_units + 64)
     tokens = vocab.added_tokens()
-    if clash := next((t for t in tokens if t in tokenizer.get_vocab()), None):
+    if clash := next((t for t in tokens if t in known), None):
         raise MostError("tokenizer", clash, "is in this tokenizer already; convert the original backbone instead")
     tokenizer.add_tokens(tokens, special_tokens=True)
-    if len(tokenizer) != text_size + len(tokens):
-        raise MostError(
-            "tokenizer", len(tokenizer), f"took {len(tokenizer) - text_size} of {len(tokens)} speech tokens"
-        )
+    for token, token_id in ((tokens[0], text_size), (tokens[-1], text_size + len(tokens) - 1)):
+        if (found := tokenizer.convert_tokens_to_ids(token)) != token_id:
+            raise MostError(
+                "tokenizer", f"{token} -> {found}", f"gave another id than the {token_id} after its last token"
+            )
     return text_size

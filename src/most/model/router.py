@@ -1,6 +1,6 @@
 """Modality-aware routing, the idea of arXiv 2601.10272: a token is routed among the experts of its own modality.
 
-`route` is the mathematics. `modality_router_class` puts it into a backbone's router as a subclass, so that weight
+The mathematics is in `rule.py`. `modality_router_class` puts it into a backbone's router as a subclass, so that weight
 names, expert kernels, parallel plans and transformers' output recording stay the backbone's own.
 """
 
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -17,90 +17,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from most.errors import MostError, nearest
+from most.errors import MostError
 from most.model.partition import ExpertPartition
-
-SCORES: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
-    "softmax": lambda logits: logits.softmax(dim=-1, dtype=torch.float32),
-}
-"""Router logits to scores over all experts, float32."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class RoutingRule:
-    """A family's conventions.
-
-    Args:
-        top_k: experts a token.
-        scoring: a key of SCORES.
-        renormalise: weights of a token are divided by their sum (`norm_topk_prob`).
-        scaling: factor on the weights (`routed_scaling_factor`).
-        n_groups, top_groups: device-limited routing picks the best `top_groups` of `n_groups` runs of experts first.
-    """
-
-    top_k: int
-    scoring: str = "softmax"
-    renormalise: bool = False
-    scaling: float = 1.0
-    n_groups: int = 1
-    top_groups: int = 1
-
-
-def route(router_logits: torch.Tensor, own: torch.Tensor, rule: RoutingRule) -> tuple[torch.Tensor, torch.Tensor]:
-    """Score all experts, keep the token's own group, take the top-k of those; weights are the kept scores as they are.
-
-    Args:
-        router_logits: (N, E).
-        own: (N, E) bool, the experts a token may use: at least top_k of them a row.
-
-    Returns:
-        weights (N, top_k) float32 and indices (N, top_k) int64. No index lies outside `own`, whatever the logits are.
-    """
-    scores = SCORES[rule.scoring](router_logits)
-    # -inf, not 0: own scores may underflow to 0, and a foreign expert must not win that tie.
-    choice = scores.masked_fill(~own, -torch.inf)
-    if rule.n_groups > 1:
-        best = choice.unflatten(-1, (rule.n_groups, -1)).amax(dim=-1)
-        near = torch.zeros_like(best, dtype=torch.bool).scatter(-1, best.topk(rule.top_groups, dim=-1).indices, True)
-        near = near.repeat_interleave(scores.shape[-1] // rule.n_groups, dim=-1)
-        # The groups picked may hold fewer than top_k own experts; the rest are own experts outside them, at weight 0.
-        choice = torch.where(near | ~own, choice, -1.0)
-        scores = scores.masked_fill(~near, 0.0)
-    indices = choice.topk(rule.top_k, dim=-1, sorted=False).indices
-    weights = scores.gather(-1, indices)
-    if rule.renormalise:
-        weights = weights / (weights.sum(dim=-1, keepdim=True) + 1e-20)
-    return weights * rule.scaling, indices
-
-
-@dataclass(frozen=True, kw_only=True)
-class Family:
-    """What differs between backbones: where a decoder layer keeps its router, and the names of its conventions."""
-
-    router: str
-    rule: Callable[[Any], RoutingRule]
-
-
-def _deepseek_v2_rule(config: Any) -> RoutingRule:
-    limited = config.topk_method == "group_limited_greedy"
-    return RoutingRule(
-        top_k=config.num_experts_per_tok,
-        renormalise=bool(config.norm_topk_prob),
-        scaling=config.routed_scaling_factor,
-        n_groups=config.n_group if limited else 1,
-        top_groups=config.topk_group if limited else 1,
-    )
-
-
-FAMILIES: dict[str, Family] = {"deepseek_v2": Family(router="mlp.gate", rule=_deepseek_v2_rule)}
-"""transformers' `model_type` of a backbone -> its conventions."""
-
-
-def family_of(text_config: Any) -> Family:
-    """Raises MostError when the backbone is not one that MAMoE knows."""
-    if text_config.model_type not in FAMILIES:
-        raise MostError("text_config.model_type", text_config.model_type, nearest(text_config.model_type, FAMILIES))
-    return FAMILIES[text_config.model_type]
+from most.model.rule import RoutingRule, route, route_within_groups
 
 
 class _CallState(threading.local):
@@ -144,31 +63,66 @@ def collect_router_logits(enabled: bool = True) -> Iterator[list[torch.Tensor]]:
         _CALL.logits = before
 
 
+def in_order(result: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
+    """What a backbone's router returns, as (logits, weights, indices): granitemoe of 5.17 reverses them."""
+    return result if result[0].is_floating_point() else result[::-1]
+
+
+@dataclass(frozen=True)
+class _Tables:
+    """A partition on a device: (2, E) bool, the groups' experts (E_g,), and where an expert is in text + audio (E,)."""
+
+    own: torch.Tensor
+    experts: tuple[torch.Tensor, torch.Tensor]
+    position: torch.Tensor
+
+
 class ModalityRouterMixin(nn.Module):
     """Goes before a backbone's router class. Routes within the token's group; not `routing`: as the backbone."""
 
     partition: ExpertPartition
     rule: RoutingRule
     routing: bool
+    reverses: bool
     weight: nn.Parameter
 
-    def forward(self, hidden_states: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """hidden_states (..., H) -> router_logits (N, E), weights (N, top_k), indices (N, top_k).
+    def forward(self, hidden_states: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """hidden_states (..., H) -> router_logits (N, E), weights (N, top_k), indices (N, top_k); or as `reverses`.
 
         Raises:
             MostError: no modality ids, or not one for each position.
         """
-        if self.routing:
-            flat = hidden_states.reshape(-1, hidden_states.shape[-1])
-            own = self._membership(flat.device)[self._modality(flat.shape[0])]
-            with _full_precision(flat.device.type):
-                router_logits = F.linear(flat.float(), self.weight.float())
-                result = (router_logits, *route(router_logits, own, self.rule))
-        else:
-            result = super().forward(hidden_states)
+        result = self._route(hidden_states) if self.routing else in_order(super().forward(hidden_states))
         if _CALL.logits is not None:
             _CALL.logits.append(result[0])
-        return result
+        return result[::-1] if self.reverses else result
+
+    @property
+    def selection_bias(self) -> torch.Tensor | None:
+        """(E,), the bias that the rule names."""
+        return None if self.rule.selection_bias is None else getattr(self, self.rule.selection_bias)
+
+    def set_partition(self, partition: ExpertPartition, rule: RoutingRule, *, routing: bool) -> None:
+        self.partition, self.rule, self.routing = partition, rule, routing
+        self.__dict__.pop("_cached", None)
+
+    def _route(self, hidden_states: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        rule, bias = self.rule, self.selection_bias
+        flat = hidden_states.reshape(-1, hidden_states.shape[-1])
+        modality_ids, tables = self._modality(flat.shape[0]), self._tables(flat.device)
+        # Wider than the hidden states only under autocast, where weights stay float32.
+        dtype = torch.float32 if rule.float32_logits else torch.promote_types(flat.dtype, self.weight.dtype)
+        with _full_precision(flat.device.type):
+            x = flat.to(dtype)
+            if self.partition.scores_over == "all":
+                logits = F.linear(x, self.weight.to(dtype))
+                weights, indices = route(logits, tables.own[modality_ids], rule, bias)
+            else:
+                # One product for each group, of the shape it has in a layer of that group alone: the same bits.
+                parts = [F.linear(x, self.weight.index_select(0, group).to(dtype)) for group in tables.experts]
+                weights, indices = route_within_groups(parts, tables.experts, modality_ids, rule, bias)
+                logits = torch.cat(parts, dim=-1).index_select(-1, tables.position)
+        return logits, weights if rule.float32_weights else weights.to(dtype), indices
 
     def _modality(self, n_positions: int) -> torch.Tensor:
         modality_ids = _CALL.modality_ids
@@ -179,12 +133,15 @@ class ModalityRouterMixin(nn.Module):
             raise MostError("modality_ids", shape, f"must have one id for each of the {n_positions} positions")
         return modality_ids.reshape(-1).long()
 
-    def _membership(self, device: torch.device) -> torch.Tensor:
-        # No buffer: it would be left uninitialised by loading through the meta device, or else be a new weight name.
-        table = self.__dict__.get("_table")
-        if table is None or table.device != device:
-            table = self.__dict__["_table"] = self.partition.membership(device)
-        return table
+    def _tables(self, device: torch.device) -> _Tables:
+        # No buffers: they would be left uninitialised by loading through the meta device, or else be new weight names.
+        cached = self.__dict__.get("_cached")
+        if cached is None or cached.own.device != device:
+            text, audio = (torch.tensor(group, device=device) for group in self.partition.groups)
+            position = torch.cat([text, audio]).argsort()
+            cached = _Tables(self.partition.membership(device), (text, audio), position)
+            self.__dict__["_cached"] = cached
+        return cached
 
 
 def _full_precision(device_type: str) -> AbstractContextManager[Any]:
