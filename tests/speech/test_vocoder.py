@@ -11,6 +11,7 @@ from most.errors import MostError
 from most.speech.f0 import fill_unvoiced, harmonic_source, measure_f0
 from most.speech.vocoder import load_vocoder
 from most.speech.vocoder.base import build_vocoder
+from most.speech.vocoder.data import Batch
 from most.speech.vocoder.losses import spectral_losses
 
 SMALL = {
@@ -104,6 +105,28 @@ def test_hifigan_in_chunks_equals_the_whole(monkeypatch):
     whole = vocoder.synthesize(units, "ann")
     monkeypatch.setattr("most.speech.vocoder.hifigan.CHUNK_UNITS", 13)
     np.testing.assert_allclose(vocoder.synthesize(units, "ann"), whole, atol=1e-6)
+
+
+def test_hifigan_of_one_voice_and_no_durations(tmp_path):
+    bare = make("hifigan", speakers=("one",), speaker_width=0, durations=False)
+    assert not [k for k in bare.state_dict() if k.startswith(("speaker", "dur"))]
+    bare.save(tmp_path)
+    units = np.arange(9)
+    np.testing.assert_array_equal(load_vocoder(tmp_path).synthesize(units, "one"), bare.synthesize(units, "one"))
+    with pytest.raises(MostError, match="predicts none"):
+        bare.synthesize(units, "one", collapsed=True)
+    batch = Batch(
+        units=torch.arange(9)[None], speaker=torch.zeros(1, dtype=torch.long), audio=torch.randn(1, 9 * 320),
+        log_f0=torch.zeros(1, 9), voiced=torch.zeros(1, 9),
+    )  # fmt: skip
+    assert "duration" not in bare.losses(batch)[1]
+    with pytest.raises(MostError, match="2 voices need an embedding"):
+        make("hifigan", speaker_width=0)
+
+
+def test_hifigan_rates_that_are_no_binary_fractions():
+    vocoder = make("hifigan", upsample_rates=(6, 5, 4, 4), upsample_kernels=(12, 9, 8, 8), unit_rate_hz=16000 / 480)
+    assert vocoder.synthesize(np.arange(3), "ann").shape == (1440,)
 
 
 def test_convnext_predicts_no_durations():

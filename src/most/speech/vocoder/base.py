@@ -76,7 +76,7 @@ class UnitVocoder(nn.Module, ABC):
 
     def predict_durations(self, units: torch.Tensor, speaker: torch.Tensor) -> torch.Tensor:
         """Frames that each of (U,) collapsed units lasts, (U,) int64; vocoders that learn none say so."""
-        raise MostError("durations", None, f"the {self.kind} vocoder predicts none; give units with their repeats")
+        raise MostError("durations", None, f"this {self.kind} vocoder predicts none; give units with their repeats")
 
     @torch.no_grad()
     def synthesize(

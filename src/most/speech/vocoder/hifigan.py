@@ -7,9 +7,9 @@ durations.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -32,7 +32,11 @@ CHUNK_UNITS = 500
 
 @dataclass(frozen=True, kw_only=True)
 class HifiGanVocoderConfig:
-    """Sizes; the defaults are the published unit HiFi-GAN's (16 kHz, 50 Hz units)."""
+    """Sizes; the defaults are the published unit HiFi-GAN's (16 kHz, 50 Hz units).
+
+    `speaker_width` 0 is a vocoder of one voice without an embedding of it; one without `durations` speaks units with
+    their repeats only.
+    """
 
     n_units: int
     speakers: tuple[str, ...]
@@ -40,6 +44,7 @@ class HifiGanVocoderConfig:
     unit_rate_hz: float = 50.0
     unit_width: int = 128
     speaker_width: int = 128
+    durations: bool = True
     channels: int = 512
     upsample_rates: tuple[int, ...] = (5, 4, 4, 2, 2)
     upsample_kernels: tuple[int, ...] = (11, 8, 8, 4, 4)
@@ -52,8 +57,10 @@ class HifiGanVocoderConfig:
         object.__setattr__(self, "resblock_dilations", tuple(tuple(d) for d in self.resblock_dilations))
         if not self.speakers:
             raise MostError("vocoder.speakers", self.speakers, "name at least one voice")
+        if not self.speaker_width and len(self.speakers) > 1:
+            raise MostError("vocoder.speaker_width", 0, f"{len(self.speakers)} voices need an embedding to differ by")
         per_unit = self.sample_rate / self.unit_rate_hz
-        if int(np.prod(self.upsample_rates)) != per_unit:
+        if not math.isclose(math.prod(self.upsample_rates), per_unit, rel_tol=1e-9):
             raise MostError(
                 "vocoder.upsample_rates", self.upsample_rates, f"must multiply to {per_unit:g} samples a unit"
             )
@@ -89,8 +96,10 @@ class HifiGanVocoder(UnitVocoder):
         super().__init__(config)
         sizes = config.seamless()
         self.unit_embedding = nn.Embedding(config.n_units, config.unit_width)
-        self.speaker_embedding = nn.Embedding(len(config.speakers), config.speaker_width)
-        self.dur_predictor = SeamlessM4TVariancePredictor(sizes)
+        self.speaker_embedding = (
+            nn.Embedding(len(config.speakers), config.speaker_width) if config.speaker_width else None
+        )
+        self.dur_predictor = SeamlessM4TVariancePredictor(sizes) if config.durations else None
         self.hifi_gan = SeamlessM4THifiGan(sizes)
 
     def from_seamless(self, model: SeamlessM4TCodeHifiGan) -> HifiGanVocoder:
@@ -123,16 +132,23 @@ class HifiGanVocoder(UnitVocoder):
 
     def render(self, units: torch.Tensor, speaker: torch.Tensor) -> torch.Tensor:
         """(B, U) units, one a frame, and (B,) voices to (B, U * samples_per_unit)."""
-        voice = self.speaker_embedding(speaker)[:, None].expand(-1, units.shape[1], -1)
-        return self.hifi_gan(torch.cat([self.unit_embedding(units), voice], dim=-1).transpose(1, 2))
+        frames = self.unit_embedding(units)
+        if self.speaker_embedding is not None:
+            voice = self.speaker_embedding(speaker)[:, None].expand(-1, units.shape[1], -1)
+            frames = torch.cat([frames, voice], dim=-1)
+        return self.hifi_gan(frames.transpose(1, 2))
 
     def predict_durations(self, units: torch.Tensor, speaker: torch.Tensor) -> torch.Tensor:
+        if self.dur_predictor is None:
+            return super().predict_durations(units, speaker)
         log = self.dur_predictor(self.unit_embedding(units)[None])[0]
         return torch.expm1(log).round().long().clamp_min(1)
 
     def losses(self, batch: Batch) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         made = self.render(batch.units, batch.speaker)
         spectral = spectral_losses(made, batch.audio, self.sample_rate)
+        if self.dur_predictor is None:
+            return made, spectral
         durations = made.new_zeros(())
         for row in batch.units:
             runs, lasts = collapse(row.numpy())
