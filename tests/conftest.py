@@ -13,6 +13,7 @@ from transformers import WhisperConfig
 
 from most.convert.backbone import BackboneRecipe, init_backbone, train_tokenizer
 from most.convert.convert import convert
+from most.convert.settings import ConvertSettings
 from most.data.encode import encode_manifests
 from most.manifest import AudioRef, Example, Turn, write_jsonl
 from most.model.processing import add_speech_tokens
@@ -100,7 +101,13 @@ def tiny_most(tmp_path_factory, tiny_codec, tiny_corpus):
         output=folder / "backbone", manifests=(tiny_corpus / "train.jsonl",), vocab_size=290, config=config
     )
     init_backbone(recipe, echo=lambda _: None)
-    return convert(folder / "backbone", folder / "most", codec=tiny_codec, new_row_noise=1.0, echo=lambda _: None)
+    return convert(
+        folder / "backbone",
+        folder / "most",
+        codec=tiny_codec,
+        settings=ConvertSettings(new_row_noise=1.0),
+        echo=lambda _: None,
+    )
 
 
 @pytest.fixture(scope="session")

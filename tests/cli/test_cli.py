@@ -76,16 +76,15 @@ def test_info_counts_what_the_model_has(tiny_most, monkeypatch, capsys):
 
     facts = json.loads(call("info", tiny_most, "--json", monkeypatch=monkeypatch, capsys=capsys)[1])
     model = MostForConditionalGeneration.from_pretrained(tiny_most)
-    assert facts["parameters"] == sum(p.numel() for p in model.parameters())
-    assert facts["parameters_audio_encoder"] == sum(p.numel() for p in model.audio_encoder.parameters())
-    assert (facts["experts_text"], facts["experts_audio"], facts["units"]) == ([2], [2], 20)
+    parameters = facts["parameters"]
+    assert parameters["total"] == sum(p.numel() for p in model.parameters())
+    encoder = sum(p.numel() for p in model.audio_encoder.parameters())
+    assert parameters["parts"]["audio_encoder"]["total"] == encoder
+    assert (facts["partition"]["text"], facts["partition"]["audio"], facts["vocabulary"]["units"]) == ([2], [2], 20)
     expert = model.language_model.model.layers[1].mlp.experts
-    routed = sum(p.numel() for p in expert.parameters())
-    assert facts["parameters_routed_experts"] == routed
-    embedding = model.get_input_embeddings().weight.numel()
-    idle = facts["parameters_audio_encoder"] + routed // 2 + embedding
-    assert facts["parameters_active"] == facts["parameters"] - idle
-    assert "parameters" in call("info", tiny_most, monkeypatch=monkeypatch, capsys=capsys)[1]
+    idle = encoder + sum(p.numel() for p in expert.parameters()) // 2 + model.get_input_embeddings().weight.numel()
+    assert parameters["active_audio"] == parameters["total"] - idle
+    assert "text experts" in call("info", tiny_most, monkeypatch=monkeypatch, capsys=capsys)[1]
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Verbs that make, train and describe a model: `init`, `convert`, `train`, `info`."""
+"""Verbs that make, train and describe a model: `init`, `convert`, `export`, `train`, `info`."""
 
 from __future__ import annotations
 
@@ -20,17 +20,53 @@ def init(recipe: Path, overrides: Overrides = None) -> None:
 
 
 def convert(
-    source: Annotated[str, typer.Argument(help="Folder or hub id of a transformers mixture-of-experts decoder.")],
-    out: Annotated[Path, typer.Option(help="Folder to write; must not exist.")],
+    source: Annotated[str, typer.Argument(help="Folder or hub id of a transformers decoder.")],
+    out: Annotated[Path, typer.Option(help="Folder to write; must not exist. An interrupted conversion goes on.")],
+    partition: Annotated[
+        str | None,
+        typer.Option(help="index, usage or random split; expand; upcycle. Default: index, or upcycle if dense."),
+    ] = None,
+    scores_over: Annotated[
+        str | None, typer.Option(help="Router scores compete over all experts (the paper) or their own group.")
+    ] = None,
+    audio_experts: Annotated[int | None, typer.Option(help="expand: experts to add; default as many as are.")] = None,
+    experts_per_group: Annotated[int, typer.Option(help="upcycle: experts of each modality.")] = 4,
+    top_k: Annotated[int, typer.Option(help="upcycle: experts a token.")] = 2,
+    shared_expert: Annotated[bool | None, typer.Option(help="upcycle: with an expert that sees all tokens.")] = None,
+    calibration: Annotated[Path | None, typer.Option(help="usage: text to measure on (.txt, .jsonl).")] = None,
     codec: Annotated[Path | None, typer.Option(help="Codec folder; the shipped nano codec when left out.")] = None,
+    revision: Annotated[str | None, typer.Option(help="Of a hub id.")] = None,
     audio_stack: Annotated[int, typer.Option(help="Encoder frames per position.")] = 2,
     modality_routing: Annotated[bool, typer.Option(help="Off keeps the backbone's own routing.")] = True,
-    seed: Annotated[int, typer.Option(help="Of the new rows and the projection.")] = 0,
+    new_row_noise: Annotated[float, typer.Option(help="Spread of new embedding rows against the old ones.")] = 0.1,
+    max_shard_gb: Annotated[float, typer.Option(help="Largest weight file.")] = 4.0,
+    seed: Annotated[int, typer.Option(help="Of everything new.")] = 0,
 ) -> None:
-    """Turn a mixture-of-experts language model into a MoST."""
+    """Turn a language model into a MoST: split, add to, or make its experts; add ears and a voice."""
     from most.convert.convert import convert as run
+    from most.convert.settings import ConvertSettings
+    from most.settings import build
 
-    run(source, out, codec=codec, audio_stack=audio_stack, modality_routing=modality_routing, seed=seed)
+    values = {
+        "partition": partition, "scores_over": scores_over, "audio_experts": audio_experts,
+        "experts_per_group": experts_per_group, "top_k": top_k, "shared_expert": shared_expert,
+        "calibration": calibration and str(calibration), "audio_stack": audio_stack,
+        "modality_routing": modality_routing, "new_row_noise": new_row_noise, "seed": seed,
+        "max_shard_bytes": int(max_shard_gb * 1e9),
+    }  # fmt: skip
+    run(source, out, codec=codec, revision=revision, settings=build(ConvertSettings, values, "convert"))
+
+
+def export(
+    model: Annotated[Path, typer.Argument(help="Folder of a MoST.")],
+    out: Annotated[Path, typer.Option(help="Folder to write; must not exist.")],
+    modality: Annotated[str, typer.Option(help="text or audio: whose experts and vocabulary to keep.")] = "text",
+    max_shard_gb: Annotated[float, typer.Option(help="Largest weight file.")] = 4.0,
+) -> None:
+    """One modality of a MoST as a plain checkpoint that transformers alone loads."""
+    from most.convert.export import export as run
+
+    run(model, out, modality, max_shard_bytes=int(max_shard_gb * 1e9))
 
 
 def train(recipe: Path, overrides: Overrides = None) -> None:
@@ -46,16 +82,11 @@ def info(
     model: Annotated[Path, typer.Argument(help="Folder of a MoST.")],
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Parameters, experts and vocabulary of a model, without loading its weights."""
-    from most.model.info import describe
+    """Parameters by modality, partition, encoder and vocabulary of a model, without loading its weights."""
+    from most.convert.info import as_text, describe
 
     facts = describe(model)
-    if json:
-        print(jsonlib.dumps(facts))
-        return
-    width = max(map(len, facts))
-    for key, value in facts.items():
-        print(f"{key:<{width}}  {f'{value:,}' if isinstance(value, int) and not isinstance(value, bool) else value}")
+    print(jsonlib.dumps(facts) if json else as_text(facts))
 
 
-VERBS = (init, convert, train, info)
+VERBS = (init, convert, export, train, info)

@@ -15,6 +15,7 @@ from typing import Any
 
 from most.convert.backbone import BackboneRecipe, init_backbone
 from most.convert.convert import convert
+from most.convert.settings import ConvertSettings
 from most.data.digits import Augment, DigitsCorpus, build_digits
 from most.data.encode import encode_manifests
 from most.demo.report import write_demo_report
@@ -92,7 +93,7 @@ def run_demo(
             init_backbone(backbone, echo=echo)
     with clock("4/7 convert: audio vocabulary, speech encoder, projection, expert partition"):
         if not (out / "most").exists():
-            convert(backbone.output, out / "most", new_row_noise=1.0, echo=echo)
+            convert(backbone.output, out / "most", settings=ConvertSettings(new_row_noise=1.0), echo=echo)
     with clock("5/7 train: stage 1, ASR 0.4, TTS 0.4, text 0.2"):
         stage1 = load_recipe(TrainRecipe, recipes / "stage1.yaml", [*overrides["stage1"], *settings])
         if not (stage1.output / "final").exists():

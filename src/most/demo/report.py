@@ -173,7 +173,10 @@ def _routing(engine: Engine, recipe: TrainRecipe) -> tuple[np.ndarray, np.ndarra
         logits = engine.model(**batch, output_router_logits=True).router_logits
         modality = engine.processor.vocab.modality_of(batch["input_ids"])
         partitions = [r.partition if r.routing else None for r in installed]
-        stats = routing_stats(logits, modality, batch["attention_mask"].bool(), partitions, installed[0].rule)
+        stats = routing_stats(
+            logits, modality, batch["attention_mask"].bool(), partitions, installed[0].rule,
+            [r.selection_bias for r in installed],
+        )  # fmt: skip
         total += np.stack([s.counts.numpy() for s in stats])
     groups = np.stack(
         [r.partition.membership()[1].long().numpy() if r.routing else np.full(total.shape[2], 2) for r in installed]
