@@ -58,7 +58,7 @@ def speak(
     out: Annotated[Path, typer.Option(help="Audio file to write (wav, flac or ogg).")] = Path("speech.wav"),
     codec: CodecDir = None,
     speaker: Annotated[str | None, typer.Option(help="Voice of the codec; its main one when left out.")] = None,
-    temperature: Annotated[float, typer.Option(help="0 takes the most likely unit.")] = 1.0,
+    temperature: Annotated[float, typer.Option(help="0 takes the most likely unit.")] = 0.9,
     seed: Annotated[int, typer.Option(help="Of the draw.")] = 0,
 ) -> None:
     """Say a text and write it to an audio file."""

@@ -34,8 +34,8 @@ class SpeakSettings:
         seed: of the draw.
     """
 
-    temperature: float = 1.0
-    top_p: float = 0.9
+    temperature: float = 0.9
+    top_p: float = 0.95
     max_seconds: float = 20.0
     seed: int = 0
 
