@@ -16,6 +16,7 @@ from torch.utils.data import Dataset, Sampler
 
 from most.data.arrays import ArrayStore, audio_key
 from most.data.mixture import Mixture
+from most.data.packing import pack
 from most.errors import MostError
 from most.manifest import Example, Turn
 from most.sequence import IGNORE, Encoded, Message, SequenceBuilder, Units, Wave
@@ -136,32 +137,48 @@ def by_task(examples: Sequence[Example]) -> dict[str, list[Example]]:
 
 @dataclass(frozen=True)
 class Collator:
-    """Right-pads items to a batch the model takes.
+    """Lays items out as a batch the model takes.
 
-    Returns from a call: `input_ids`, `attention_mask`, `labels` (B, T); with speech heard `audio_features`
-    (N, F, H) float32 and `audio_feature_lengths` (N,), in the order of their placeholders.
+    Args:
+        pad_id: what fills the right of a row.
+        packing: several items may share a row (`most.data.packing`); otherwise each has its own.
+
+    Returns from a call: `input_ids`, `labels` (B, T); `attention_mask` (B, T), or, packed, `position_ids` and
+    `token_mask` (B, T); with speech heard `audio_features` (N, F, H) float32 and `audio_feature_lengths` (N,), in the
+    order of their placeholders.
     """
 
     pad_id: int
+    packing: bool = False
 
     def __call__(self, items: Sequence[Item]) -> dict[str, torch.Tensor]:
-        width = max(len(i.encoded) for i in items)
-        ids = torch.full((len(items), width), self.pad_id, dtype=torch.long)
-        labels = torch.full((len(items), width), IGNORE, dtype=torch.long)
-        mask = torch.zeros((len(items), width), dtype=torch.long)
-        for row, item in enumerate(items):
-            n = len(item.encoded)
-            ids[row, :n] = torch.from_numpy(item.encoded.ids)
-            labels[row, :n] = torch.from_numpy(item.encoded.labels)
-            mask[row, :n] = 1
-        batch = {"input_ids": ids, "attention_mask": mask, "labels": labels}
-        frames = [f for item in items for f in item.frames]
+        lengths = [len(i.encoded) for i in items]
+        rows = pack(lengths) if self.packing else [[i] for i in range(len(items))]
+        shape = (len(rows), max(sum(lengths[i] for i in row) for row in rows))
+        ids = torch.full(shape, self.pad_id, dtype=torch.long)
+        labels = torch.full(shape, IGNORE, dtype=torch.long)
+        mask = torch.zeros(shape, dtype=torch.long)
+        positions = torch.zeros(shape, dtype=torch.long)
+        for r, row in enumerate(rows):
+            start = 0
+            for i in row:
+                stop = start + lengths[i]
+                ids[r, start:stop] = torch.from_numpy(items[i].encoded.ids)
+                # Nothing predicts an item's first token; in a shared row the item before it must not.
+                labels[r, start + 1 : stop] = torch.from_numpy(items[i].encoded.labels[1:])
+                mask[r, start:stop] = 1
+                positions[r, start:stop] = torch.arange(lengths[i])
+                start = stop
+            positions[r, start:] = torch.arange(shape[1] - start)
+        batch = {"input_ids": ids, "labels": labels}
+        batch |= {"position_ids": positions, "token_mask": mask} if self.packing else {"attention_mask": mask}
+        frames = [f for row in rows for i in row for f in items[i].frames]
         if frames:
-            lengths = [len(f) for f in frames]
-            batch["audio_features"] = torch.zeros(len(frames), max(lengths), frames[0].shape[1])
+            counts = [len(f) for f in frames]
+            batch["audio_features"] = torch.zeros(len(frames), max(counts), frames[0].shape[1])
             for i, f in enumerate(frames):
                 batch["audio_features"][i, : len(f)] = torch.from_numpy(f.astype(np.float32))
-            batch["audio_feature_lengths"] = torch.tensor(lengths)
+            batch["audio_feature_lengths"] = torch.tensor(counts)
         return batch
 
 

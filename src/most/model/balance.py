@@ -24,6 +24,7 @@ def balance_loss(
     partitions: Sequence[ExpertPartition | None],
     rule: RoutingRule,
     selection_biases: Sequence[torch.Tensor | None] | None = None,
+    sequence_ids: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """The loss before its weight alpha.
 
@@ -37,7 +38,7 @@ def balance_loss(
     partition's `scores_over` is `own` they sum to 1 over the group: L_g is then the loss of a layer that is this group
     alone. granitemoe, which picks by logits, is balanced by their softmax over all experts, as in transformers. L_g is
     averaged over the sequences that have tokens of the modality and summed over groups and layers, for DeepSeek-V2 adds
-    its loss in every layer. A row of the batch is a sequence, also when it is packed from several examples.
+    its loss in every layer.
 
     Args:
         router_logits: (B * T, E) of each MoE layer, in the autograd graph.
@@ -46,6 +47,8 @@ def balance_loss(
         partitions: one a layer; None for a layer that routes without groups (one group of all experts).
         rule: the router's conventions.
         selection_biases: (E,) of each layer, where the rule has one; picks hang on it, scores do not.
+        sequence_ids: (B, T), which sequence each position belongs to, counted from 0 over the batch, for rows that are
+            packed from several; a row is a sequence when absent.
 
     Returns:
         A scalar, float32.
@@ -55,16 +58,24 @@ def balance_loss(
     """
     total = torch.zeros((), dtype=torch.float32, device=modality_ids.device)
     biases = selection_biases or [None] * len(partitions)
+    if sequence_ids is None:
+        sequence_ids = torch.arange(len(modality_ids), device=modality_ids.device)[:, None].expand_as(modality_ids)
+    which, n_sequences = sequence_ids.flatten(), int(sequence_ids.max()) + 1
+
+    def per_sequence(values: torch.Tensor) -> torch.Tensor:
+        """(B, T, E) -> sums over each sequence (S, E)."""
+        return values.new_zeros(n_sequences, values.shape[-1]).index_add(0, which, values.flatten(0, 1))
+
     for logits, partition, bias in zip(router_logits, partitions, biases, strict=True):
         own, groups = _groups(partition, modality_ids, token_mask, logits.shape[-1])
         scores, picked = _scores_and_picks(logits, own, partition, rule, bias, modality_ids)
         for members, n_experts in groups:
-            tokens = members.sum(dim=1)  # (B,)
-            at_least_one = tokens.clamp(min=1)[:, None].float()
-            share = n_experts / rule.top_k * (picked * members[..., None]).sum(dim=1) / at_least_one  # f, (B, E)
-            mean_score = (scores * members[..., None]).sum(dim=1) / at_least_one  # P, (B, E)
-            per_sequence = (share * mean_score).sum(dim=-1)
-            total = total + per_sequence.sum() / (tokens > 0).sum().clamp(min=1)
+            inside = members[..., None].float()
+            tokens = per_sequence(inside)  # (S, 1)
+            at_least_one = tokens.clamp(min=1)
+            share = n_experts / rule.top_k * per_sequence(picked * inside) / at_least_one  # f, (S, E)
+            mean_score = per_sequence(scores * inside) / at_least_one  # P, (S, E)
+            total = total + (share * mean_score).sum() / (tokens > 0).sum().clamp(min=1)
     return total
 
 

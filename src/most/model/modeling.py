@@ -213,7 +213,8 @@ class MostForConditionalGeneration(MostPreTrainedModel, AudioGenerationMixin):
         Args:
             input_ids: (B, T); every `<|wave|>` is overwritten, in row-major order, with a projected audio position.
             attention_mask: (B, T), 0 where padded, or what the backbone takes.
-            position_ids: (B, T); from the attention mask when absent. Packed rows: restarting positions, no mask.
+            position_ids: (B, T); from the attention mask when absent. Packed rows: positions that restart at 0 with
+                each example (and with what is padding), no attention mask, and a `token_mask`.
             modality_ids: (B, T) of the positions passed; from `input_ids` when absent.
             waveforms, waveform_lengths: (N, samples) and (N,), all clips of the batch in order.
             audio_features, audio_feature_lengths: (N, F, H) and (N,), frames from `encode_audio`, instead of waveforms.
@@ -235,6 +236,12 @@ class MostForConditionalGeneration(MostPreTrainedModel, AudioGenerationMixin):
         n_positions = inputs_embeds.shape[1]
         if position_ids is None and attention_mask is not None and attention_mask.ndim == 2:
             position_ids = (attention_mask.long().cumsum(dim=-1) - 1).clamp(min=0)[:, -n_positions:]
+        sequence_ids = None
+        if attention_mask is None and past_key_values is None and position_ids is not None:
+            sequence_ids = _packed_sequences(position_ids)
+            if sequence_ids is not None and use_cache:
+                raise MostError("use_cache", True, "rows that are packed from several examples take no cache")
+            use_cache = use_cache if sequence_ids is None else False
         alpha = self.config.balance_loss_alpha
         with collect_router_logits(bool(output_router_logits) or (labels is not None and alpha > 0)) as router_logits:
             outputs = self.language_model(
@@ -264,7 +271,7 @@ class MostForConditionalGeneration(MostPreTrainedModel, AudioGenerationMixin):
         if alpha > 0:
             if token_mask is None and attention_mask is not None and attention_mask.ndim == 2:
                 token_mask = attention_mask
-            loss = alpha * self._balance_loss(router_logits, modality_ids, token_mask, labels.shape)
+            loss = alpha * self._balance_loss(router_logits, modality_ids, token_mask, labels.shape, sequence_ids)
             result.balance_loss = loss.detach()
             share = 1.0 if num_items_in_batch is None else (losses.n_text + losses.n_audio) / num_items_in_batch
             result.loss = losses.total + (share * loss).to(losses.total.device)
@@ -311,6 +318,7 @@ class MostForConditionalGeneration(MostPreTrainedModel, AudioGenerationMixin):
         modality_ids: torch.Tensor | None,
         token_mask: torch.Tensor | None,
         shape: torch.Size,
+        sequence_ids: torch.Tensor | None,
     ) -> torch.Tensor:
         """Before alpha."""
         installed, device = routers(self.language_model), router_logits[0].device
@@ -328,4 +336,17 @@ class MostForConditionalGeneration(MostPreTrainedModel, AudioGenerationMixin):
             [r.partition if r.routing else None for r in installed],
             installed[0].rule,
             [r.selection_bias for r in installed],
+            None if sequence_ids is None else sequence_ids.to(device),
         )
+
+
+def _packed_sequences(position_ids: torch.Tensor) -> torch.Tensor | None:
+    """Which sequence each position (B, T) is of, counted over the batch; None where every row is one.
+
+    transformers finds them in the same way and keeps their attention apart, but only where there is no cache.
+    """
+    begins = position_ids == 0
+    begins[:, 0] = True
+    if int(begins.sum()) == len(position_ids):
+        return None
+    return (begins.flatten().cumsum(0) - 1).view_as(position_ids)

@@ -48,7 +48,7 @@ def train(recipe: TrainRecipe, *, echo: Any = print, progress: bool = True) -> P
         model=model,
         args=arguments,
         train_dataset=dataset,
-        data_collator=Collator(processor.tokenizer.pad_token_id),
+        data_collator=Collator(processor.tokenizer.pad_token_id, packing=recipe.data.packing),
         callbacks=[HistoryWriter(recipe.output / "history.jsonl")],
     )
     last = last_checkpoint(recipe.output)

@@ -39,8 +39,9 @@ class MostTrainer(Trainer):
         if output.balance_loss is not None:
             self._sums["balance_loss"] += float(output.balance_loss.detach())
             self._sums["balance_loss/tokens"] += 1
-        self._sums["positions"] += inputs["attention_mask"].numel()
-        self._sums["pads"] += int((inputs["attention_mask"] == 0).sum())
+        mask = inputs["token_mask"] if "token_mask" in inputs else inputs["attention_mask"]
+        self._sums["positions"] += mask.numel()
+        self._sums["pads"] += int((mask == 0).sum())
         return (output.loss, output) if return_outputs else output.loss
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
