@@ -16,7 +16,8 @@ class DataSettings:
     Args:
         manifests: example manifests (JSONL); all in one folder with the arrays.
         arrays: the folder `most data encode` wrote; None for text alone.
-        mixture: share of examples per task; sums to 1.
+        mixture: share of each task; sums to 1.
+        mixture_unit: what shares count: `examples`, as in the paper, or `tokens`.
         max_length: tokens per example; longer ones are refused.
         packing: examples of a micro-batch may share rows, which leaves little padding; results are the same.
         workers: loader processes; 0 loads in the training process.
@@ -25,6 +26,7 @@ class DataSettings:
     manifests: tuple[Path, ...]
     arrays: Path | None = None
     mixture: dict[str, float] = field(default_factory=lambda: {"asr": 0.4, "tts": 0.4, "text": 0.2})
+    mixture_unit: Literal["examples", "tokens"] = "examples"
     max_length: int = 2048
     packing: bool = True
     workers: int = 0

@@ -13,7 +13,7 @@ from transformers import TrainingArguments
 
 from most.data.arrays import ArrayStore
 from most.data.dataset import Collator, ExampleEncoder, MixtureDataset, by_task, describe
-from most.data.mixture import Mixture
+from most.data.mixture import Mixture, TokenMixture
 from most.errors import MostError
 from most.manifest import read_examples
 from most.model.load import load_most
@@ -73,7 +73,6 @@ def build_dataset(recipe: TrainRecipe, processor: Any) -> MixtureDataset:
     if len(folders) != 1:
         raise MostError("data.manifests", [str(m) for m in data.manifests], "must name manifests of one folder")
     examples = by_task([e for m in data.manifests for e in read_examples(m)])
-    mixture = Mixture({task: len(rows) for task, rows in examples.items()}, data.mixture, recipe.seed)
     encode = ExampleEncoder(
         processor.builder,
         data.manifests[0].parent,
@@ -82,6 +81,12 @@ def build_dataset(recipe: TrainRecipe, processor: Any) -> MixtureDataset:
         stack=processor.audio_stack,
         max_length=data.max_length,
     )
+    if data.mixture_unit == "tokens":
+        used = {task: rows for task, rows in examples.items() if data.mixture.get(task)}
+        lengths = {task: [len(encode(row).encoded) for row in rows] for task, rows in used.items()}
+        mixture: Mixture | TokenMixture = TokenMixture(lengths, data.mixture, recipe.seed)
+    else:
+        mixture = Mixture({task: len(rows) for task, rows in examples.items()}, data.mixture, recipe.seed)
     return MixtureDataset(examples, mixture, encode, recipe.steps * recipe.batch_size)
 
 
