@@ -82,7 +82,7 @@ def test_upcycling_starts_as_the_dense_model(family, shared, becomes, source, co
     folder = source(family)
     model, _ = load_most(converted(folder, experts_per_group=3, top_k=2, shared_expert=shared))
     assert model.config.text_config.model_type == becomes
-    assert model.config.partitions[0]["text"] == [0, 1, 2]
+    assert (model.config.partitions[0]["text"], model.config.partitions[0]["method"]) == ([0, 1, 2], "upcycle")
     lm = AutoModelForCausalLM.from_pretrained(folder)
     torch.testing.assert_close(text_logits(model), text_logits(lm), atol=1e-5, rtol=1e-5)
     speech = torch.full_like(TEXT, model.vocab.unit_start)

@@ -149,7 +149,8 @@ def _target(
         chosen = partitions.at_random(n_source, n_layers, settings.seed)
     else:
         chosen = partitions.by_index(n_source, n_layers)
-    chosen = [replace(p, scores_over=settings.scores_over or "all") for p in chosen]
+    method, scores_over = settings.partition or "index", settings.scores_over or "all"
+    chosen = [replace(p, method=method, scores_over=scores_over) for p in chosen]
     rows = view.get("model.embed_tokens.weight").shape[0]
     if text_size > rows:
         raise MostError(
