@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pytest
 import torch
@@ -126,3 +127,19 @@ def test_history_drops_what_came_after_the_checkpoint(tmp_path):
 
     HistoryWriter(path).on_train_begin(None, State(), None)
     assert [row["step"] for row in read_history(path)] == [1, 2, 3]
+
+
+def test_manifests_of_several_folders_each_have_their_arrays(recipe, tiny_corpus, tiny_arrays, tiny_most, tmp_path):
+    other = tmp_path / "other"
+    shutil.copytree(tiny_corpus, other)
+    shutil.copytree(tiny_arrays, tmp_path / "arrays")
+    manifests = (tiny_corpus / "train.jsonl", other / "train.jsonl")
+    data = {"manifests": manifests, "arrays": (tiny_arrays, tmp_path / "arrays"), "mixture_unit": "tokens"}
+    processor = AutoProcessor.from_pretrained(tiny_most)
+    dataset = build_dataset(recipe(data=data), processor)
+    assert {task: len(rows) for task, rows in dataset.examples.items()} == {"asr": 12, "tts": 12, "text": 12}
+    items = [dataset[i] for i in range(len(dataset))]
+    tokens = {task: sum(len(i.encoded) for i in items if i.task == task) for task in dataset.examples}
+    assert abs(tokens["asr"] / sum(tokens.values()) - 0.4) < 0.1
+    with pytest.raises(MostError, match="one for each of the 2 manifests"):
+        build_dataset(recipe(data=data | {"arrays": (tiny_arrays,) * 3}), processor)

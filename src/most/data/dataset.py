@@ -15,7 +15,7 @@ import torch
 from torch.utils.data import Dataset, Sampler
 
 from most.data.arrays import ArrayStore, audio_key
-from most.data.mixture import Mixture
+from most.data.mixture import Mixture, TokenMixture
 from most.data.packing import pack
 from most.errors import MostError
 from most.manifest import Example, Turn
@@ -91,20 +91,28 @@ class ExampleEncoder:
         return tuple(parts)
 
 
+Sourced = tuple[ExampleEncoder, Example]
+"""An example and what knows its manifest's folder and arrays."""
+
+
 class MixtureDataset(Dataset[Item]):
     """The i-th item of a run: map-style, so any sampler, worker or resumed run finds it by index alone."""
 
     def __init__(
-        self, examples: Mapping[str, Sequence[Example]], mixture: Mixture, encode: ExampleEncoder, length: int
+        self,
+        examples: Mapping[str, Sequence[Sourced]],
+        mixture: Mixture | TokenMixture,
+        length: int,
     ) -> None:
-        self.examples, self.mixture, self.encode, self.length = examples, mixture, encode, length
+        self.examples, self.mixture, self.length = examples, mixture, length
 
     def __len__(self) -> int:
         return self.length
 
     def __getitem__(self, i: int) -> Item:
         task, n = self.mixture[i]
-        return self.encode(self.examples[task][n])
+        encode, example = self.examples[task][n]
+        return encode(example)
 
 
 class StepOrder(Sampler[int]):
@@ -126,13 +134,6 @@ class StepOrder(Sampler[int]):
         for start in range(0, len(self.dataset), self.step_size):
             window = range(start, min(start + self.step_size, len(self.dataset)))
             yield from sorted(window, key=lambda i: (len(self.dataset[i].encoded), i))
-
-
-def by_task(examples: Sequence[Example]) -> dict[str, list[Example]]:
-    out: dict[str, list[Example]] = {}
-    for example in examples:
-        out.setdefault(example.task, []).append(example)
-    return out
 
 
 @dataclass(frozen=True)

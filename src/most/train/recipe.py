@@ -14,8 +14,8 @@ class DataSettings:
     """What is read.
 
     Args:
-        manifests: example manifests (JSONL); all in one folder with the arrays.
-        arrays: the folder `most data encode` wrote; None for text alone.
+        manifests: example manifests (JSONL).
+        arrays: the folder `most data encode` wrote, for all manifests or one for each; None for text alone.
         mixture: share of each task; sums to 1.
         mixture_unit: what shares count: `examples`, as in the paper, or `tokens`.
         max_length: tokens per example; longer ones are refused.
@@ -24,7 +24,7 @@ class DataSettings:
     """
 
     manifests: tuple[Path, ...]
-    arrays: Path | None = None
+    arrays: Path | tuple[Path, ...] | None = None
     mixture: dict[str, float] = field(default_factory=lambda: {"asr": 0.4, "tts": 0.4, "text": 0.2})
     mixture_unit: Literal["examples", "tokens"] = "examples"
     max_length: int = 2048

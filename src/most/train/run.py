@@ -12,7 +12,7 @@ import torch
 from transformers import TrainingArguments
 
 from most.data.arrays import ArrayStore
-from most.data.dataset import Collator, ExampleEncoder, MixtureDataset, by_task, describe
+from most.data.dataset import Collator, ExampleEncoder, MixtureDataset, Sourced, describe
 from most.data.mixture import Mixture, TokenMixture
 from most.errors import MostError
 from most.manifest import read_examples
@@ -40,7 +40,7 @@ def train(recipe: TrainRecipe, *, echo: Any = print, progress: bool = True) -> P
     arguments = _arguments(recipe, progress)
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
     echo(f"train: {recipe.model} -> {final}")
-    echo(f"  reads {describe([e for rows in dataset.examples.values() for e in rows])}")
+    echo(f"  reads {describe([e for rows in dataset.examples.values() for _, e in rows])}")
     echo(f"  {recipe.steps} steps of {recipe.batch_size} examples; {trained / 1e6:.1f} M trained parameters")
     n_copies = recipe.keep_checkpoints + 1
     echo(f"  writes up to {n_copies} checkpoints of about {16 * trained / 1e6:.0f} MB in {recipe.output}")
@@ -66,28 +66,35 @@ def build_dataset(recipe: TrainRecipe, processor: Any) -> MixtureDataset:
     """The recipe's examples in the order in which the run will read them.
 
     Raises:
-        MostError: manifests in several folders, a task without data, or missing arrays.
+        MostError: a task without data, missing arrays, or not as many folders of them as manifests.
     """
     data = recipe.data
-    folders = {m.parent.resolve() for m in data.manifests}
-    if len(folders) != 1:
-        raise MostError("data.manifests", [str(m) for m in data.manifests], "must name manifests of one folder")
-    examples = by_task([e for m in data.manifests for e in read_examples(m)])
-    encode = ExampleEncoder(
-        processor.builder,
-        data.manifests[0].parent,
-        frames=ArrayStore(data.arrays / "frames") if data.arrays else None,
-        units=ArrayStore(data.arrays / "units") if data.arrays else None,
-        stack=processor.audio_stack,
-        max_length=data.max_length,
-    )
+    arrays = data.arrays if isinstance(data.arrays, tuple) else (data.arrays,) * len(data.manifests)
+    if len(arrays) != len(data.manifests):
+        remedy = f"name one folder for all, or one for each of the {len(data.manifests)} manifests"
+        raise MostError("data.arrays", [str(a) for a in arrays], remedy)
+    encoders: dict[tuple[Path, Path | None], ExampleEncoder] = {}
+    examples: dict[str, list[Sourced]] = {}
+    for manifest, folder in zip(data.manifests, arrays, strict=True):
+        key = (manifest.parent, folder)
+        if key not in encoders:
+            encoders[key] = ExampleEncoder(
+                processor.builder,
+                manifest.parent,
+                frames=ArrayStore(folder / "frames") if folder else None,
+                units=ArrayStore(folder / "units") if folder else None,
+                stack=processor.audio_stack,
+                max_length=data.max_length,
+            )
+        for example in read_examples(manifest):
+            examples.setdefault(example.task, []).append((encoders[key], example))
     if data.mixture_unit == "tokens":
         used = {task: rows for task, rows in examples.items() if data.mixture.get(task)}
-        lengths = {task: [len(encode(row).encoded) for row in rows] for task, rows in used.items()}
+        lengths = {task: [len(encode(row).encoded) for encode, row in rows] for task, rows in used.items()}
         mixture: Mixture | TokenMixture = TokenMixture(lengths, data.mixture, recipe.seed)
     else:
         mixture = Mixture({task: len(rows) for task, rows in examples.items()}, data.mixture, recipe.seed)
-    return MixtureDataset(examples, mixture, encode, recipe.steps * recipe.batch_size)
+    return MixtureDataset(examples, mixture, recipe.steps * recipe.batch_size)
 
 
 def claim(recipe: TrainRecipe) -> None:
