@@ -4,7 +4,7 @@
 
 Makes a source of random weights with the published names and shapes (fewer layers where the disk is small; embeddings,
 one dense layer and `--layers` MoE layers), then copies it with `cp -r` and converts it, in turn, `--repeats` times,
-both until the data is on the disk. The limit is the disk, and with a warm page cache memory bandwidth; `cp` shows either.
+both until the data is on the disk. The limit is the disk, and with a warm page cache memory bandwidth: see `cp`.
 Prints bytes a second of both (whole command; and, for the conversion, the weights alone), their ratio, and the
 conversion's peak resident memory. Deletes what it wrote.
 """

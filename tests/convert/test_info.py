@@ -96,9 +96,9 @@ def test_every_family_is_counted_as_it_loads(family, source, converted):
     [
         ("mixtral", {"partition": "expand", "audio_experts": 3}, ("expand", "own", [4] * 3, [3] * 3)),
         ("granitemoe", {"partition": "expand", "audio_experts": 6}, ("expand", "own", [4] * 3, [6] * 3)),
-        ("llama", {"experts_per_group": 3, "top_k": 1}, ("index", "own", [3] * 3, [3] * 3)),
-        ("llama", {"shared_expert": True}, ("index", "own", [4] * 3, [4] * 3)),
-        ("qwen2", {}, ("index", "own", [4] * 3, [4] * 3)),
+        ("llama", {"experts_per_group": 3, "top_k": 1}, ("upcycle", "own", [3] * 3, [3] * 3)),
+        ("llama", {"shared_expert": True}, ("upcycle", "own", [4] * 3, [4] * 3)),
+        ("qwen2", {}, ("upcycle", "own", [4] * 3, [4] * 3)),
     ],
 )
 def test_every_partition_is_counted_as_it_loads(family, settings, partition, source, converted):
