@@ -30,8 +30,8 @@ from most.convert.convert import convert
 from most.convert.settings import ConvertSettings
 source, out, codec, after = sys.argv[1:]
 shard = write._write_shard
-def slow(path, tensors, bar):
-    done = shard(path, tensors, bar)
+def slow(path, tensors, bar, stop):
+    done = shard(path, tensors, bar, stop)
     print(path.name, flush=True)
     if int(after) >= 0 and path.name.startswith(f"model-{int(after):05d}"):
         following = path.name.replace(f"model-{int(after):05d}", f"model-{int(after) + 1:05d}")
@@ -40,6 +40,7 @@ def slow(path, tensors, bar):
         time.sleep(60)
     return done
 write._write_shard = slow
+write.N_WRITERS = 1
 convert(source, Path(out), codec=Path(codec), settings=ConvertSettings(max_shard_bytes=40_000), progress=False)
 """
 
@@ -83,7 +84,7 @@ def test_killed_it_leaves_nothing_that_looks_finished_and_goes_on(after, source,
 
 
 def test_an_unfinished_run_of_other_settings_is_not_gone_on_with(source, run, monkeypatch, tmp_path):
-    def full(path, tensors, bar):
+    def full(path, tensors, bar, stop):
         raise OSError(errno.ENOSPC, "no space left")
 
     with monkeypatch.context() as m:

@@ -62,10 +62,11 @@ def test_bfloat16(tiny, tmp_path: Path) -> None:
     model.save_pretrained(tmp_path)
     assert json.loads((tmp_path / "config.json").read_text())["dtype"] == "bfloat16"
     loaded = MostForConditionalGeneration.from_pretrained(tmp_path).eval()
-    assert {p.dtype for p in loaded.parameters()} == {torch.bfloat16}
+    # transformers 5.24 keeps routers of this backbone in float32.
+    assert {p.dtype for n, p in loaded.named_parameters() if not n.endswith("gate.weight")} == {torch.bfloat16}
     saved, again = model.state_dict(), loaded.state_dict()
     assert saved.keys() == again.keys()
-    assert all(torch.equal(saved[k], again[k]) for k in saved)
+    assert all(torch.equal(saved[k], again[k].to(torch.bfloat16)) for k in saved)
     assert torch.isfinite(logits(tiny, loaded)).all()
     wide = MostForConditionalGeneration.from_pretrained(tmp_path, dtype=torch.float32)
     assert {p.dtype for p in wide.parameters()} == {torch.float32}

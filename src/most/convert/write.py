@@ -7,8 +7,11 @@ import hashlib
 import json
 import os
 import shutil
+import threading
+from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +21,15 @@ from tqdm import tqdm
 from most.convert.plan import Plan, PlannedTensor, Range
 from most.errors import MostError
 
-CHUNK_BYTES = 8 << 20
+CHUNK_BYTES = 1 << 20
+"""Stays in a core's cache between being read, hashed and written."""
+N_WRITERS = 2
+"""Shards written at once: hashing one takes longer than copying it."""
 ALIGN_BYTES = 64
 """Weights start at a multiple of it: they are used from a memory map, and matrix kernels like whole cache lines."""
 _STATE = "unfinished.json"
 _SPARE_BYTES = 64 << 20
+_N_BUFFERS = 4
 
 
 def write_plan(plan: Plan, out: Path, *, max_shard_bytes: int, progress: bool = True) -> dict[str, str]:
@@ -50,19 +57,24 @@ def write_plan(plan: Plan, out: Path, *, max_shard_bytes: int, progress: bool = 
     total = sum(t.n_bytes for t in plan.tensors)
     with tqdm(total=total, unit="B", unit_scale=True, desc="weights", disable=not progress) as bar:
         bar.update(total - sum(t.n_bytes for rows in left.values() for t in rows))
-        for name, rows in left.items():
+        stop = threading.Event()
+        with ThreadPoolExecutor(N_WRITERS) as writers:
+            names = {writers.submit(_write_shard, out / n, rows, bar, stop): n for n, rows in left.items()}
             try:
-                done[name] = _write_shard(out / name, rows, bar)
-            except OSError as e:
-                if e.errno == errno.ENOSPC:
+                for shard in as_completed(names):
+                    done[names[shard]] = shard.result()
+                    _write_state(out, state)
+            except BaseException as e:
+                stop.set()
+                writers.shutdown(cancel_futures=True)
+                if isinstance(e, OSError) and e.errno == errno.ENOSPC:
                     raise MostError("out", out, "the disk is full; make room and run it again, it goes on") from e
                 raise
-            _write_state(out, state)
     if len(shards) > 1:
         weight_map = {t.name: name for name, rows in shards.items() for t in rows}
         index = {"metadata": {"total_size": total}, "weight_map": weight_map}
         (out / "model.safetensors.index.json").write_text(json.dumps(index, indent=1) + "\n", encoding="utf-8")
-    return done
+    return {name: done[name] for name in shards}
 
 
 def finish(part: Path, out: Path) -> None:
@@ -85,7 +97,7 @@ def _shards(tensors: Sequence[PlannedTensor], max_bytes: int) -> dict[str, list[
     return {f"model-{i + 1:05d}-of-{len(groups):05d}.safetensors": rows for i, rows in enumerate(groups)}
 
 
-def _write_shard(path: Path, tensors: Sequence[PlannedTensor], bar: Any) -> str:
+def _write_shard(path: Path, tensors: Sequence[PlannedTensor], bar: Any, stop: threading.Event) -> str:
     header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
     end = 0
     for tensor in tensors:
@@ -99,13 +111,15 @@ def _write_shard(path: Path, tensors: Sequence[PlannedTensor], bar: Any) -> str:
     digest = hashlib.sha256()
     # One thread hashes while this one reads and writes: hashlib lets go of the interpreter for large buffers.
     with ThreadPoolExecutor(max_workers=1) as hasher, part.open("wb", buffering=0) as f:
-        pending: list[Future[None]] = []
+        pending: deque[Future[None]] = deque()
         for chunk in _chunks(len(text).to_bytes(8, "little") + text, tensors):
+            if stop.is_set():
+                raise InterruptedError("another shard failed")
             pending.append(hasher.submit(digest.update, chunk))
             _write_all(f, chunk)
             bar.update(len(chunk))
-            if len(pending) > 2:
-                pending.pop(0).result()
+            if len(pending) == _N_BUFFERS - 1:
+                pending.popleft().result()
         for waiting in pending:
             waiting.result()
         os.fsync(f.fileno())
@@ -114,7 +128,9 @@ def _write_shard(path: Path, tensors: Sequence[PlannedTensor], bar: Any) -> str:
 
 
 def _chunks(head: bytes, tensors: Sequence[PlannedTensor]) -> Iterator[memoryview]:
+    """The bytes of a shard. What is read from a file is overwritten `_N_BUFFERS` chunks later."""
     yield memoryview(head)
+    buffers = cycle([memoryview(bytearray(CHUNK_BYTES)) for _ in range(_N_BUFFERS)])
     opened: dict[Path, Any] = {}
     try:
         for tensor in tensors:
@@ -127,20 +143,21 @@ def _chunks(head: bytes, tensors: Sequence[PlannedTensor]) -> Iterator[memoryvie
                     continue
                 if piece.file not in opened:
                     opened[piece.file] = piece.file.open("rb", buffering=0)
-                yield from _read(opened[piece.file], piece)
+                yield from _read(opened[piece.file], piece, buffers)
     finally:
         for file in opened.values():
             file.close()
 
 
-def _read(file: Any, piece: Range) -> Iterator[memoryview]:
+def _read(file: Any, piece: Range, buffers: Iterator[memoryview]) -> Iterator[memoryview]:
     done = 0
     while done < piece.n_bytes:
-        data = os.pread(file.fileno(), min(CHUNK_BYTES, piece.n_bytes - done), piece.offset + done)
-        if not data:
+        buffer = next(buffers)[: piece.n_bytes - done]
+        n = os.preadv(file.fileno(), [buffer], piece.offset + done)
+        if not n:
             raise MostError("source", piece.file, f"ended inside {piece.source} while it was read")
-        done += len(data)
-        yield memoryview(data)
+        done += n
+        yield buffer[:n]
 
 
 def _write_all(file: Any, chunk: memoryview) -> None:

@@ -1,5 +1,6 @@
 """MostConfig: a backbone's config, an audio encoder's config, and what MoST adds between them (arXiv 2601.10272)."""
 
+import dataclasses
 import functools
 import json
 from typing import Any, ClassVar
@@ -7,10 +8,14 @@ from typing import Any, ClassVar
 import torch
 from huggingface_hub.dataclasses import strict
 from transformers import AutoConfig, PreTrainedConfig
+from transformers.modeling_outputs import MoeCausalLMOutputWithPast
 
 from most.errors import MostError
 from most.model.partition import ExpertPartition
 from most.vocab import SpeechVocab
+
+CACHE = {"cache", "past_key_values"}.intersection(f.name for f in dataclasses.fields(MoeCausalLMOutputWithPast)).pop()
+"""What transformers calls the cache of keys and values, in arguments and outputs; renamed in 5.24."""
 
 # No postponed annotations here: `strict` reads the field types when the class is made.
 
@@ -38,8 +43,9 @@ class MostConfig(PreTrainedConfig):
     sub_configs: ClassVar[dict[str, Any]] = {"text_config": AutoConfig}
     base_model_fsdp_plan: ClassVar[dict[Any, str]] = {}  # the backbone's own plan applies to the backbone
     keys_to_ignore_at_inference: ClassVar[list[str]] = [
-        "past_key_values", "router_logits", "hidden_states", "attentions",
+        CACHE, "router_logits", "hidden_states", "attentions",
         "text_loss", "audio_loss", "balance_loss", "n_text_labels", "n_audio_labels",
+        "token_losses",
     ]  # fmt: skip
 
     text_config: dict | PreTrainedConfig | None = None

@@ -14,13 +14,17 @@ IGNORE_INDEX = -100
 
 @dataclass(frozen=True, kw_only=True)
 class TokenLosses:
-    """`total` has a graph; `text` and `audio` are detached means (nan where there is no label), with their counts."""
+    """`total` has a graph; `text` and `audio` are detached means (nan where there is no label), with their counts.
+
+    `per_token` (B, T) is detached: the loss of each label at its own position, 0 where there is none.
+    """
 
     total: torch.Tensor
     text: torch.Tensor
     audio: torch.Tensor
     n_text: torch.Tensor
     n_audio: torch.Tensor
+    per_token: torch.Tensor
 
 
 def token_losses(
@@ -45,4 +49,5 @@ def token_losses(
         audio=(detached * audio).sum() / audio.sum(),
         n_text=text.sum(),
         n_audio=audio.sum(),
+        per_token=F.pad(detached.view(labels.shape)[:, :-1], (1, 0)),
     )

@@ -13,12 +13,13 @@ import torch
 from torch import nn
 from transformers import AutoModelForCausalLM, PreTrainedModel
 from transformers import initialization as init
-from transformers.utils.generic import ModelOutput, can_return_tuple
+from transformers.modeling_outputs import MoeCausalLMOutputWithPast
+from transformers.utils.generic import can_return_tuple
 
 from most.errors import MostError
 from most.model.adapter import AudioProjection, splice, stack_frames
 from most.model.balance import balance_loss
-from most.model.configuration import MostConfig
+from most.model.configuration import CACHE, MostConfig
 from most.model.generation import AudioGenerationMixin
 from most.model.install import install, routers
 from most.model.losses import token_losses
@@ -27,25 +28,21 @@ from most.vocab import SpeechVocab
 
 
 @dataclass
-class MostOutput(ModelOutput):
-    """What a forward returns.
+class MostOutput(MoeCausalLMOutputWithPast):
+    """What a forward returns, in addition to what transformers' mixtures of experts do.
 
     `loss` is the token mean over both modalities plus the weighted balance loss. `text_loss` and `audio_loss` are
     means over the labels of each modality, detached, nan where there is none; `n_text_labels`, `n_audio_labels` count.
+    `token_losses` (B, T) holds each label's loss at its own position, detached, 0 where there is no label.
     `balance_loss` is weighted by alpha, detached. `router_logits` holds (B * T, E) of each MoE layer, before the mask.
     """
 
-    loss: torch.Tensor | None = None
-    logits: torch.Tensor | None = None
-    past_key_values: Any | None = None
-    hidden_states: tuple[torch.Tensor, ...] | None = None
-    attentions: tuple[torch.Tensor, ...] | None = None
-    router_logits: tuple[torch.Tensor, ...] | None = None
     text_loss: torch.Tensor | None = None
     audio_loss: torch.Tensor | None = None
     balance_loss: torch.Tensor | None = None
     n_text_labels: torch.Tensor | None = None
     n_audio_labels: torch.Tensor | None = None
+    token_losses: torch.Tensor | None = None
 
 
 class MostPreTrainedModel(PreTrainedModel):
@@ -198,6 +195,7 @@ class MostForConditionalGeneration(MostPreTrainedModel, AudioGenerationMixin):
         waveform_lengths: torch.Tensor | None = None,
         audio_features: torch.Tensor | None = None,
         audio_feature_lengths: torch.Tensor | None = None,
+        cache: Any | None = None,
         past_key_values: Any | None = None,
         inputs_embeds: torch.Tensor | None = None,
         labels: torch.Tensor | None = None,
@@ -218,6 +216,7 @@ class MostForConditionalGeneration(MostPreTrainedModel, AudioGenerationMixin):
             modality_ids: (B, T) of the positions passed; from `input_ids` when absent.
             waveforms, waveform_lengths: (N, samples) and (N,), all clips of the batch in order.
             audio_features, audio_feature_lengths: (N, F, H) and (N,), frames from `encode_audio`, instead of waveforms.
+            cache: keys and values of the positions before; called `past_key_values` up to transformers 5.23.
             labels: (B, T), -100 where there is none; shifted inside.
             token_mask: (B, T) bool, positions that count for the balance loss; the attention mask when absent.
             output_router_logits: also return the router logits.
@@ -237,7 +236,8 @@ class MostForConditionalGeneration(MostPreTrainedModel, AudioGenerationMixin):
         if position_ids is None and attention_mask is not None and attention_mask.ndim == 2:
             position_ids = (attention_mask.long().cumsum(dim=-1) - 1).clamp(min=0)[:, -n_positions:]
         sequence_ids = None
-        if attention_mask is None and past_key_values is None and position_ids is not None:
+        cache = past_key_values if cache is None else cache
+        if attention_mask is None and cache is None and position_ids is not None:
             sequence_ids = _packed_sequences(position_ids)
             if sequence_ids is not None and use_cache:
                 raise MostError("use_cache", True, "rows that are packed from several examples take no cache")
@@ -248,15 +248,15 @@ class MostForConditionalGeneration(MostPreTrainedModel, AudioGenerationMixin):
                 attention_mask=attention_mask,
                 position_ids=position_ids,
                 modality_ids=modality_ids,
-                past_key_values=past_key_values,
                 inputs_embeds=inputs_embeds,
                 use_cache=use_cache,
                 logits_to_keep=logits_to_keep,
+                **{CACHE: cache},
                 **kwargs,
             )
         result = MostOutput(
             logits=outputs.logits,
-            past_key_values=outputs.past_key_values,
+            **{CACHE: outputs[CACHE] if CACHE in outputs else None},
             hidden_states=outputs.hidden_states,
             attentions=outputs.attentions,
             router_logits=tuple(router_logits) if output_router_logits else None,
@@ -268,6 +268,7 @@ class MostForConditionalGeneration(MostPreTrainedModel, AudioGenerationMixin):
         losses = token_losses(outputs.logits, labels, self.vocab, num_items_in_batch)
         result.loss, result.text_loss, result.audio_loss = losses.total, losses.text, losses.audio
         result.n_text_labels, result.n_audio_labels = losses.n_text, losses.n_audio
+        result.token_losses = losses.per_token
         if alpha > 0:
             if token_mask is None and attention_mask is not None and attention_mask.ndim == 2:
                 token_mask = attention_mask
