@@ -4,11 +4,10 @@
 
 Makes a source of random weights with the published names and shapes (fewer layers where the disk is small; embeddings,
 one dense layer and `--layers` MoE layers), then copies it with `cp -r` and converts it, in turn, `--repeats` times,
-both until the data is on the disk and both after `--rest` seconds: a virtual machine gives freed memory back to its host
-within seconds, and whoever takes it again at once copies several times as fast as who comes later. The limit is the disk,
-and with a warm page cache the rate of sha256, measured beside, on two cores.
-Prints bytes a second of both (whole command; and, for the conversion, the weights alone), their ratio, and the
-conversion's peak resident memory. Deletes what it wrote.
+both until the data is on the disk and both after `--rest` seconds: a virtual machine gives freed memory back to its
+host within seconds, and who takes it again at once copies several times as fast as who comes later. The limit is the
+disk, and with a warm page cache the rate of sha256, measured beside. Prints bytes a second of both (whole command; and,
+for the conversion, all but the imports), their ratio, and the conversion's peak resident memory. Deletes what it wrote.
 """
 
 from __future__ import annotations

@@ -102,7 +102,7 @@ def convert(
         audio_stack=settings.audio_stack,
         max_audio_seconds=settings.max_audio_seconds,
     ).save_pretrained(part)
-    report = _report(source, opened, config, plan, settings, checksums)
+    report = _report(source, opened, config, plan, settings, checksums) | {"codec": speech.fingerprint}
     (part / REPORT).write_text(json.dumps(report, indent=1, default=str) + "\n", encoding="utf-8")
     finish(part, out)
     echo(f"  {report['experts']}; {speech.n_units} units; {text_size} text tokens")
@@ -206,7 +206,8 @@ def _plan(
             wrong[target] = str(e.args[0])
             continue
         plan.tensors.append(replace(tensor, name=target))
-    projection = AudioProjection(config.audio_stack * speech.encoder.hidden_size, config.text_config.hidden_size)
+    text: Any = config.text_config
+    projection = AudioProjection(config.audio_stack * speech.encoder.hidden_size, text.hidden_size)
     if "model.embed_tokens.weight" in statistics:
         init_projection(projection, statistics["model.embed_tokens.weight"].rms, settings.seed)
     new = {f"audio_projection.{n}": t.to(config.dtype) for n, t in projection.state_dict().items()}
@@ -256,8 +257,8 @@ def _reason(name: str, config: MostConfig) -> str | None:
     for ending, reason in _IGNORED.items():
         if name.endswith(ending) and (ending != "lm_head.weight" or config.tie_word_embeddings):
             return reason
-    parts = name.split(".")
-    n_layers = config.text_config.num_hidden_layers
+    parts, text = name.split("."), config.text_config
+    n_layers = text.num_hidden_layers  # type: ignore[union-attr]
     if parts[:2] == ["model", "layers"] and parts[2].isdigit() and int(parts[2]) >= n_layers:
         return "a layer past num_hidden_layers (multi-token prediction), which transformers does not run"
     return None
@@ -300,7 +301,8 @@ def _report(
     experts = f"{len(first.text)} text and {len(first.audio)} audio experts a layer ({settings.partition})"
     return {
         "source": str(source), "revision": opened.revision, "model_type": opened.config.model_type,
-        "becomes": config.text_config.model_type, "experts": experts,
+        "becomes": config.text_config.model_type,  # type: ignore[union-attr]
+        "experts": experts,
         "settings": asdict(settings), "partitions": config.partitions,
         "vocabulary": {
             "text": config.text_size, "units": config.n_units, "rows": config.vocab.vocab_size,

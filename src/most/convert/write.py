@@ -139,7 +139,7 @@ def _chunks(head: bytes, tensors: Sequence[PlannedTensor]) -> Iterator[memoryvie
                     made = piece.make().detach().contiguous().cpu()
                     if made.numel() * made.element_size() != piece.n_bytes:
                         raise AssertionError(f"{tensor.name}: {piece.key} made {tuple(made.shape)}")
-                    yield memoryview(made.flatten().view(torch.uint8).numpy())
+                    yield made.flatten().view(torch.uint8).numpy().data
                     continue
                 if piece.file not in opened:
                     opened[piece.file] = piece.file.open("rb", buffering=0)

@@ -256,10 +256,10 @@ class MostForConditionalGeneration(MostPreTrainedModel, AudioGenerationMixin):
             )
         result = MostOutput(
             logits=outputs.logits,
-            **{CACHE: outputs[CACHE] if CACHE in outputs else None},
+            **{CACHE: outputs.get(CACHE)},
             hidden_states=outputs.hidden_states,
             attentions=outputs.attentions,
-            router_logits=tuple(router_logits) if output_router_logits else None,
+            router_logits=tuple(router_logits) if output_router_logits else None,  # type: ignore[arg-type]
         )
         if labels is None:
             return result
