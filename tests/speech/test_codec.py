@@ -1,17 +1,14 @@
-"""The codec as a whole: encode and decode, folders, the store, evaluation, and the codec that ships."""
+"""The codec as a whole: encode and decode, folders, evaluation, and the codec that ships."""
 
 import json
 
 import numpy as np
 import pytest
-import soundfile
 
 from most.errors import MostError
 from most.manifest import read_utterances
-from most.speech.audio import read_audio
 from most.speech.codec import Codec, assemble, default_codec_dir
 from most.speech.evaluate import edits, evaluate_codec, pitch_counts
-from most.speech.store import UnitStore, encode_manifest, store_path
 
 
 def speech(n=9000, seed=0):
@@ -75,33 +72,6 @@ def test_bad_folders(codec, tmp_path):
     path.write_text(json.dumps(row | {"peak": 3}))
     with pytest.raises(MostError, match=r"codec\.peak"):
         Codec.load(tmp_path / "c")
-
-
-def test_store_resumes_after_a_kill(codec, manifest):
-    store, skipped = encode_manifest(manifest, codec)
-    want = {k: store[k].tolist() for k in store}
-    assert (list(want), skipped, store.folder) == ([f"u{i}" for i in range(6)], [], store_path(manifest))
-    assert want["u3"] == codec.encode(read_audio(manifest.parent / "audio" / "3.wav")).tolist()
-    index, units = store.folder / "index.jsonl", store.folder / "units.i16"
-    lines = index.read_text().splitlines(keepends=True)
-    index.write_text("".join(lines[:3]) + lines[3][:7])
-    units.write_bytes(units.read_bytes()[:-11])
-    again, _ = encode_manifest(manifest, codec)
-    assert {k: again[k].tolist() for k in again} == want
-    with pytest.raises(MostError, match="has no units"):
-        again["nobody"]
-
-
-def test_store_names_what_it_leaves_out(codec, manifest):
-    soundfile.write(manifest.parent / "audio" / "2.wav", np.zeros(8000), 16000)
-    with pytest.raises(MostError, match="silent"):
-        encode_manifest(manifest, codec)
-    store, skipped = encode_manifest(manifest, codec, skip_bad=True)
-    assert (len(store), [name for name, _ in skipped]) == (5, ["u2"])
-    assert "silent" in skipped[0][1]
-    with pytest.raises(MostError, match="codec = "):
-        encode_manifest(manifest, Codec(codec.encoder, codec.quantizer, None, type(codec.settings)(layer=None)))
-    assert len(UnitStore(store.folder)) == 5
 
 
 def test_evaluation_counts_everything(codec, manifest, tmp_path):

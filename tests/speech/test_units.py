@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from most.errors import MostError
-from most.speech.store import UnitStore, unit_usage
 from most.speech.units import KMeansQuantizer, collapse, train_kmeans
 
 
@@ -73,12 +72,3 @@ def test_collapse_round_trip(units):
     np.testing.assert_array_equal(np.repeat(runs, lasts), units)
     assert (runs[1:] != runs[:-1]).all()
     assert (lasts >= 1).all()
-
-
-def test_usage():
-    assert unit_usage(4, [np.array([0, 1]), np.array([1, 0])]) == pytest.approx({"used": 0.5, "perplexity": 2.0})
-
-
-def test_a_store_that_is_not_there(tmp_path):
-    with pytest.raises(MostError, match="most codec encode"):
-        UnitStore(tmp_path)

@@ -83,29 +83,6 @@ def assemble(
 
 
 @app.command()
-def encode(
-    manifest: Annotated[Path, typer.Argument(help="Utterance manifest (JSONL).")],
-    codec: CodecFolder = None,
-    out: Annotated[
-        Path | None, typer.Option(help="Folder of the units; MANIFEST with suffix .units if left out.")
-    ] = None,
-    max_seconds: Annotated[float, typer.Option(help="Refuse longer recordings.")] = 600.0,
-    skip_bad: Annotated[bool, typer.Option(help="Name unreadable recordings and go on.")] = False,
-    threads: Threads = None,
-) -> None:
-    """Encode a manifest's recordings as integer arrays beside it; interrupted, the same command goes on."""
-    from most.speech.codec import Codec, default_codec_dir
-    from most.speech.store import encode_manifest
-
-    _set_threads(threads)
-    loaded = Codec.load(codec or default_codec_dir())
-    store, skipped = encode_manifest(manifest, loaded, out=out, max_seconds=max_seconds, skip_bad=skip_bad)
-    print(f"{len(store)} utterances in {store.folder}")
-    for name, reason in skipped:
-        print(f"left out: {name}: {reason}")
-
-
-@app.command()
 def resynthesize(
     audio: Annotated[Path, typer.Argument(help="A recording.")],
     out: Annotated[Path, typer.Option(help="Where to write the same speech after units (.wav, .flac, .ogg).")],

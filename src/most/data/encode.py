@@ -1,23 +1,25 @@
-"""`most data encode`: the audio of example manifests as arrays, once, before training.
+"""`most data encode` and `most data units`: the audio of manifests as arrays, once, before training.
 
-What is heard becomes encoder frames (float16), what is said becomes units. An audio that is both is read once.
+`encode` follows what the model does with audio: what is heard becomes encoder frames (float16), what is said becomes
+units. `units` makes units of all. Both are plans for `most.data.units`, which does the work.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-from tqdm import tqdm
-
-from most.data.arrays import ArrayStore, audio_key
+from most.data.arrays import ArrayStore
+from most.data.units.plan import Job, Plan, Wanted
+from most.data.units.run import Engine, fill, unit_usage
 from most.errors import MostError
-from most.manifest import AudioRef, Example, read_examples
-from most.speech.audio import read_audio
+from most.speech.audio import MAX_SECONDS
 from most.speech.codec import Codec
+
+SHARD_SIZE = 128
+"""Audios a part: of ten-second utterances 20 minutes of sound, half a minute of work for a small encoder on a core."""
+_USAGE_PARTS = 64
 
 
 def encode_manifests(
@@ -26,53 +28,59 @@ def encode_manifests(
     codec: Codec,
     *,
     layer: int | None = None,
-    echo: Any = print,
+    workers: int = 0,
+    echo: Callable[[str], Any] = print,
     progress: bool = True,
 ) -> dict[str, int]:
     """Encode the audio that manifests name into `<out>/frames` and `<out>/units`; what is there already stays.
 
     Args:
         layer: encoder layer of the frames; None for its final output.
+        workers: processes; 0 does the work in this one.
 
     Returns:
         How many audios were encoded: `frames`, `units`, and `kept` that lay there already.
 
     Raises:
-        MostError: unreadable audio (the file is named), manifests of several folders, or arrays of another codec.
+        MostError: audio that cannot be read (named, when the rest is done), manifests of several folders, or arrays of
+            another codec.
     """
-    folders = {m.parent.resolve() for m in manifests}
-    if len(folders) != 1:
-        raise MostError("manifests", [str(m) for m in manifests], "must lie in one folder")
-    folder = manifests[0].parent
-    heard, said = _wanted([e for m in manifests for e in read_examples(m)], folder)
-    about = {"codec": codec.fingerprint, "sample_rate": codec.encoder.sample_rate}
-    frames = ArrayStore(out / "frames", {**about, "layer": layer})
-    units = ArrayStore(out / "units", {**about, "n_units": codec.n_units, "unit_rate_hz": codec.unit_rate_hz})
-    left = sum(key not in frames for key in heard) + sum(key not in units for key in said)
-    echo(f"encode: {len(heard)} heard, {len(said)} said, {left} of them still to encode; writes {out}")
-
-    def items(kind: str) -> Iterator[tuple[str, np.ndarray]]:
-        wanted, store = (heard, frames) if kind == "frames" else (said, units)
-        keys = [key for key in wanted if key not in store]
-        for key in tqdm(keys, desc=kind, unit="audio", disable=not progress):
-            wav = read_audio(wanted[key], sample_rate=codec.encoder.sample_rate)
-            if kind == "frames":
-                batch = torch.from_numpy(wav)[None]
-                out_frames, _ = codec.encoder(batch, torch.tensor([len(wav)]), layer=layer)
-                yield key, out_frames[0].to(torch.float16).numpy()
-            else:
-                yield key, codec.encode(wav).astype(np.int32)
-
-    done = {"frames": frames.extend(items("frames")), "units": units.extend(items("units"))}
-    return done | {"kept": len(heard) + len(said) - done["frames"] - done["units"]}
+    about = {"codec": codec.fingerprint, "sample_rate": codec.sample_rate, "layer": layer}
+    heard = Job(folder=out / "frames", kind="frames", about=about, wanted="heard", layer=layer)
+    plans = [Plan(manifests, heard, SHARD_SIZE), Plan(manifests, units_job(out / "units", codec, "said"), SHARD_SIZE)]
+    fill([plan for plan in plans if plan.total], codec, Engine(workers=workers, progress=progress), echo)
+    return {"frames": plans[0].todo, "units": plans[1].todo, "kept": plans[0].kept + plans[1].kept}
 
 
-def _wanted(examples: Sequence[Example], folder: Path) -> tuple[dict[str, AudioRef], dict[str, AudioRef]]:
-    """Audio that is heard (user, system) and audio that is said (assistant, document), by key."""
-    heard: dict[str, AudioRef] = {}
-    said: dict[str, AudioRef] = {}
-    for example in examples:
-        for turn in example.turns:
-            if turn.audio is not None:
-                (heard if turn.role in ("user", "system") else said)[audio_key(turn.audio, folder)] = turn.audio
-    return heard, said
+def units_job(folder: Path, codec: Codec, wanted: Wanted, max_seconds: float = MAX_SECONDS) -> Job:
+    about = {"codec": codec.fingerprint, "sample_rate": codec.sample_rate}
+    about |= {"n_units": codec.n_units, "unit_rate_hz": codec.unit_rate_hz}
+    return Job(folder=folder, kind="units", about=about, wanted=wanted, max_seconds=max_seconds)
+
+
+def encode_units(
+    manifests: Sequence[Path],
+    out: Path,
+    codec: Codec,
+    engine: Engine | None = None,
+    *,
+    shard_size: int = SHARD_SIZE,
+    max_seconds: float = MAX_SECONDS,
+    echo: Callable[[str], Any] = print,
+) -> ArrayStore:
+    """Units of all audio that manifests of utterances or examples name; what is there already stays.
+
+    Raises:
+        MostError: as `fill` and `Plan` do.
+    """
+    plan = Plan(manifests, units_job(out, codec, "all", max_seconds), shard_size)
+    if not plan.total:
+        raise MostError("manifests", [str(m) for m in manifests], "name no audio")
+    fill([plan], codec, engine or Engine(), echo)
+    store = ArrayStore(out)
+    parts = [store.part(i) for i in range(min(len(store.parts), _USAGE_PARTS))]
+    if any(map(len, parts)):
+        usage = unit_usage(codec.n_units, parts)
+        echo(f"store   {len(store)} audios in {out}; {usage['used']:.0%} of {codec.n_units} units in use, "
+             f"perplexity {usage['perplexity']:.0f}")  # fmt: skip
+    return store
