@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -24,15 +23,13 @@ from most.data.dialogue.voice.instructions import read_instructions
 from most.data.dialogue.voice.pool import VoicePool, Voices
 from most.data.dialogue.voice.recipe import SpeakRecipe, digest
 from most.data.dialogue.voice.record import example_of, folder_of, reject, state_of, write_json
+from most.data.dialogue.voice.size import room_for
 from most.data.dialogue.voice.speak import speak_dialogue
 from most.data.dialogue.voice.speaker import Speaker
 from most.data.dialogue.voice.watch import Watch, refuse_many_rejected
 from most.data.dialogue.voice.work import Work, make_voices, outcomes
 from most.errors import MostError
 from most.manifest import write_jsonl
-
-WORDS_PER_SECOND = 2.6
-"""Of read speech; only for saying beforehand what a run will make."""
 
 
 def load_dialogues(recipe: SpeakRecipe, echo: Callable[[str], None] = print) -> list[Dialogue]:
@@ -106,20 +103,13 @@ def speak(
 def _announce(recipe: SpeakRecipe, dialogues: list[Dialogue], pool: Voices, echo: Callable[[str], None]) -> None:
     aloud = [t for d in dialogues for t in d.turns if t.role == "user" or recipe.assistant == "speech"]
     words = sum(len(t.said.split()) for t in aloud)
-    hours = words / WORDS_PER_SECOND / 3600
-    bytes_per_second = 2 * recipe.audio.sample_rate * (0.55 if recipe.audio.format == "flac" else 1.0)
     tracks = 1 if recipe.assistant == "text" else 1 + 1.1 * recipe.audio.two_channels + recipe.audio.mixed
-    free = shutil.disk_usage(next(p for p in (recipe.output, *recipe.output.absolute().parents) if p.exists())).free
-    megabytes = hours * 3600 * bytes_per_second * tracks / 1e6
     echo(
         f"speak: reads {len(dialogues)} dialogues, {len(aloud)} turns and {words} words to be said from "
-        f"{recipe.dialogues}; writes about {hours:.2f} h of speech, {megabytes:.0f} MB, to {recipe.output} "
-        f"({free / 1e9:.0f} GB free)\n"
+        f"{recipe.dialogues}; writes {room_for(recipe, words, tracks)}\n"
         f"voices: {', '.join(v.label for v in pool.voices)}; judge: {recipe.gate.judge}, "
         f"limit {recipe.gate.max_wer:g}; {recipe.workers} worker(s); how long it takes is said after a few"
     )
-    if megabytes * 1e6 > free:
-        raise MostError("output", recipe.output, f"has {free / 1e9:.1f} GB free; the speech needs about that and more")
 
 
 def _claim(recipe: SpeakRecipe) -> None:
