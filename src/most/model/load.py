@@ -14,13 +14,16 @@ from most.model.modeling import MostForConditionalGeneration
 from most.model.processing import MostProcessor
 
 
-def load_most(source: str | Path) -> tuple[MostForConditionalGeneration, MostProcessor]:
+def load_most(source: str | Path, **load: Any) -> tuple[MostForConditionalGeneration, MostProcessor]:
     """A MoST and its processor.
+
+    Args:
+        load: for `from_pretrained`, such as `distributed_config`.
 
     Raises:
         MostError: no such folder or hub id, a checkpoint that is no MoST, or one whose weights do not fit its config.
     """
-    model = _load(AutoModelForMultimodalLM.from_pretrained, "model", source)
+    model = _load(lambda s: AutoModelForMultimodalLM.from_pretrained(s, **load), "model", source)
     if not isinstance(model, MostForConditionalGeneration):
         raise MostError("model", source, f"is a {type(model).__name__}; convert it with `most convert`")
     return model, _load(AutoProcessor.from_pretrained, "model", source)

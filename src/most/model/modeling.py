@@ -20,6 +20,7 @@ from most.errors import MostError
 from most.model.adapter import AudioProjection, splice, stack_frames
 from most.model.balance import balance_loss
 from most.model.configuration import CACHE, MostConfig
+from most.model.experts import DEFAULT_EXPERTS
 from most.model.generation import AudioGenerationMixin
 from most.model.install import install, routers
 from most.model.losses import token_losses
@@ -57,6 +58,10 @@ class MostPreTrainedModel(PreTrainedModel):
     _supports_flex_attn = True
     _supports_attention_backend = True
     _can_compile_fullgraph = False
+
+    @classmethod
+    def _can_set_experts_implementation(cls) -> bool:
+        return True  # the backbone's; transformers would look for experts in the source of this module
 
     def _init_weights(self, module: nn.Module) -> None:
         super()._init_weights(module)
@@ -118,6 +123,7 @@ class MostForConditionalGeneration(MostPreTrainedModel, AudioGenerationMixin):
                 module._is_hf_initialized = True
         self.language_model: Any = language_model
         if language_model is None:
+            text_config._experts_implementation = text_config._experts_implementation or DEFAULT_EXPERTS
             self.language_model = AutoModelForCausalLM.from_config(text_config)
         install(self.language_model, config.partitions, routing=config.modality_routing)
         self.audio_encoder: Any = None
