@@ -5,8 +5,8 @@
 Makes speech-shaped noise as FLAC (or takes `--manifest`), about ten seconds an utterance. In turns, `--rounds` times:
 the bare encoder on the same waveforms from memory; the whole pipeline in one process; one and two worker processes,
 timed from the first that is ready. Everything on one thread a process. Then peak resident memory of the largest process
-of the command at two corpus sizes, the second four times the first. Prints medians and ratios, by the clock and, because
-a shared machine's clock measures its neighbours too, by CPU time. Writes into a temporary folder, about 400 kB an
+of the command at two corpus sizes, the second four times the first. Prints medians and ratios, by the clock and, as a
+shared machine's clock measures its neighbours too, by CPU time. Writes into a temporary folder, about 400 kB an
 utterance; takes about 4 s an utterance.
 """
 
@@ -128,8 +128,8 @@ def main() -> None:
         kinds: dict[str, list[float]] = {k: [] for k in ("bare", "bare cpu", "all", "all cpu", "one", "two")}
         with one_thread():
             bare(codec, waves[:4])
+            engine = Engine(threads=1, progress=False)
             for k in tqdm(range(args.rounds), desc="rounds"):
-                engine = Engine(threads=1, progress=False)
                 for kind, work in {
                     "bare": lambda: bare(codec, waves),
                     "all": lambda k=k: encode_units(

@@ -18,11 +18,11 @@ from most.report.page import Figure
 TEXT_COLOUR, AUDIO_COLOUR = "#3b7dd8", "#e0762f"
 COLOURS = (TEXT_COLOUR, AUDIO_COLOUR, "#2a9d6f", "#b45bc4", "#c39a1c", "#d1495b", "#4aa3b5", "#8a8f98")
 NAMED_COLOURS = {"text": TEXT_COLOUR, "audio": AUDIO_COLOUR, "asr": "#2a9d6f", "tts": "#b45bc4"}
-_INK = "#010203"  # stands for the page's own text colour until the SVG is written
+INK = "#010203"  # stands for the page's own text colour until the SVG is written
 _WIDTH = 5.2  # inches: with 9 pt text, legible on a phone when scaled to its width
 
 
-def _new(rows: int, height: float, **kwargs: Any) -> tuple[Any, Any]:
+def new_figure(rows: int, height: float, **kwargs: Any) -> tuple[Any, Any]:
     try:
         from matplotlib.backends.backend_svg import FigureCanvasSVG
         from matplotlib.figure import Figure as Canvas
@@ -33,15 +33,15 @@ def _new(rows: int, height: float, **kwargs: Any) -> tuple[Any, Any]:
     axes = fig.subplots(rows, 1, squeeze=False, **kwargs)[:, 0]
     for ax in axes:
         ax.set_facecolor("none")
-        ax.tick_params(which="both", colors=_INK, labelsize=8.5)
-        ax.spines[:].set_color(_INK)
+        ax.tick_params(which="both", colors=INK, labelsize=8.5)
+        ax.spines[:].set_color(INK)
         ax.spines[["top", "right"]].set_visible(False)
         for text in (ax.xaxis.label, ax.yaxis.label, ax.title):
-            text.set(color=_INK, fontsize=9)
+            text.set(color=INK, fontsize=9)
     return fig, axes
 
 
-def _svg(fig: Any, name: str) -> str:
+def as_svg(fig: Any, name: str) -> str:
     """SVG text whose ids are its own: several drawings share one page."""
     import matplotlib as mpl
 
@@ -49,7 +49,7 @@ def _svg(fig: Any, name: str) -> str:
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": name, "font.family": "sans-serif"}):
         fig.savefig(out, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     svg = out.getvalue()
-    svg = svg[svg.index("<svg") :].replace(_INK, "currentColor")
+    svg = svg[svg.index("<svg") :].replace(INK, "currentColor")
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
     prefix = re.sub(r"\W+", "-", name)
     svg = re.sub(r'\bid="', f'id="{prefix}-', svg)
@@ -57,7 +57,7 @@ def _svg(fig: Any, name: str) -> str:
     return re.sub(r"font: ([\d.]+px)[^;\"]*", r"font: \1 system-ui, sans-serif", svg)
 
 
-def _label(text: str) -> str:
+def plain_label(text: str) -> str:
     return text.replace("$", r"\$")  # not mathematics
 
 
@@ -90,7 +90,7 @@ def loss_curves(
     kept = {n: p for n, p in kept.items() if len(p)}
     if not kept:
         raise MostError("curves", list(curves), "hold no finite point; give (step, value) pairs")
-    fig, (ax,) = _new(1, 3.1)
+    fig, (ax,) = new_figure(1, 3.1)
     spare = iter(c for c in COLOURS if c not in {NAMED_COLOURS.get(n.lower()) for n in kept})
     for name, points in kept.items():
         colour = NAMED_COLOURS.get(name.lower()) or next(spare, COLOURS[-1])
@@ -99,9 +99,9 @@ def loss_curves(
         if many:
             ax.plot(x, y, color=colour, alpha=0.25, linewidth=0.8)
         smooth = _smoothed(y, len(x) // 40) if many else y
-        ax.plot(x, smooth, color=colour, linewidth=2, marker="" if len(x) > 1 else "o", label=_label(name))
+        ax.plot(x, smooth, color=colour, linewidth=2, marker="" if len(x) > 1 else "o", label=plain_label(name))
     for name, level in (reference or {}).items():
-        ax.axhline(level, color=_INK, linewidth=1, linestyle=(0, (4, 3)), alpha=0.5, label=_label(name))
+        ax.axhline(level, color=INK, linewidth=1, linestyle=(0, (4, 3)), alpha=0.5, label=plain_label(name))
     if log_y:
         from matplotlib.ticker import LogLocator
 
@@ -113,10 +113,12 @@ def loss_curves(
         low, high = min(p[:, 1].min() for p in kept.values()), max(p[:, 1].max() for p in kept.values())
         ax.set_ylim(min(0, low * 1.05), high * 1.05 + 1e-9)
     ax.set_xlabel("training step")
-    ax.set_ylabel(_label(y_label))
-    ax.grid(True, color=_INK, alpha=0.12, linewidth=0.6)
-    ax.legend(frameon=False, labelcolor=_INK, fontsize=8.5, ncols=min(3, len(kept) + len(reference or {})))
-    return Figure(svg=_svg(fig, title), title=title, caption=caption)
+    ax.set_ylabel(plain_label(y_label))
+    ax.grid(True, color=INK, alpha=0.12, linewidth=0.6)
+    n_lines = len(kept) + len(reference or {})
+    where = {"loc": "outside lower center"} if n_lines > 4 else {}  # many names would cover the curves
+    (fig if where else ax).legend(frameon=False, labelcolor=INK, fontsize=8.5, ncols=min(3, n_lines), **where)
+    return Figure(svg=as_svg(fig, title), title=title, caption=caption)
 
 
 def _mel(hz: np.ndarray | float) -> np.ndarray:
@@ -137,7 +139,7 @@ def spectrograms(
     """
     if not sounds:
         raise MostError("sounds", [], "give at least one (label, waveform, sample rate)")
-    fig, axes = _new(len(sounds), 1.0 + 1.45 * len(sounds), sharex=True)
+    fig, axes = new_figure(len(sounds), 1.0 + 1.45 * len(sounds), sharex=True)
     longest = max(len(w) / r for _, w, r in sounds)
     ceiling = min(8000.0, max(r for _, _, r in sounds) / 2)
     image = None
@@ -160,14 +162,14 @@ def spectrograms(
         ax.set_xlim(0, longest)
         ticks = [f for f in (200, 500, 1000, 2000, 4000, 8000) if f <= ceiling]
         ax.set_yticks(_mel(np.array(ticks)), [f"{f / 1000:g}" for f in ticks])
-        ax.set_title(_label(label), fontsize=9, loc="left", color=_INK)
+        ax.set_title(plain_label(label), fontsize=9, loc="left", color=INK)
         ax.set_ylabel("kHz")
     axes[-1].set_xlabel("time (s)")
     bar = fig.colorbar(image, ax=list(axes), location="bottom", pad=0.02, aspect=45, fraction=0.04)
-    bar.set_label("dB below the loudest point", color=_INK, fontsize=8.5)
-    bar.ax.tick_params(colors=_INK, labelsize=8.5)
-    bar.outline.set_edgecolor(_INK)
-    return Figure(svg=_svg(fig, title), title=title, caption=caption)
+    bar.set_label("dB below the loudest point", color=INK, fontsize=8.5)
+    bar.ax.tick_params(colors=INK, labelsize=8.5)
+    bar.outline.set_edgecolor(INK)
+    return Figure(svg=as_svg(fig, title), title=title, caption=caption)
 
 
 def routing_heatmap(
@@ -196,7 +198,7 @@ def routing_heatmap(
         raise MostError("groups", groups.shape, f"must be ({experts},) or ({layers}, {experts})")
     groups = np.broadcast_to(groups, (layers, experts))
     share = 100 * counts / np.maximum(counts.sum(axis=2, keepdims=True), 1)
-    fig, axes = _new(2, 1.9 + 2 * max(0.7, 0.26 * layers), sharex=True)
+    fig, axes = new_figure(2, 1.9 + 2 * max(0.7, 0.26 * layers), sharex=True)
     colours = (TEXT_COLOUR, AUDIO_COLOUR, COLOURS[2])
     image = None
     for m, (ax, who) in enumerate(zip(axes, ("text", "audio"), strict=True)):
@@ -204,7 +206,7 @@ def routing_heatmap(
         own = np.isin(groups, (m, 2))
         inside = 100 * counts[:, m][own].sum() / max(counts[:, m].sum(), 1)
         ax.set_title(
-            f"{who} tokens: {inside:.1f} % of choices within the {who} group", fontsize=9, loc="left", color=_INK, pad=6
+            f"{who} tokens: {inside:.1f} % of choices within the {who} group", fontsize=9, loc="left", color=INK, pad=6
         )
         for layer in range(layers):
             for expert in range(experts):
@@ -227,13 +229,13 @@ def routing_heatmap(
     axes[-1].set_xticks(range(0, experts, step))
     axes[-1].set_xlabel("routed expert")
     bar = fig.colorbar(image, ax=list(axes), location="bottom", pad=0.02, aspect=45, fraction=0.04)
-    bar.set_label("% of a layer's choices", color=_INK, fontsize=8.5)
-    bar.ax.tick_params(colors=_INK, labelsize=8.5)
+    bar.set_label("% of a layer's choices", color=INK, fontsize=8.5)
+    bar.ax.tick_params(colors=INK, labelsize=8.5)
     bar.outline.set_visible(False)
     from matplotlib.lines import Line2D
 
     names = ("text expert", "audio expert", "both")
     used = [g for g in (0, 1, 2) if (groups == g).any()]
     marks = [Line2D([], [], color=colours[g], linewidth=4, label=names[g]) for g in used]
-    fig.legend(handles=marks, loc="outside upper right", ncols=len(marks), frameon=False, labelcolor=_INK, fontsize=8.5)
-    return Figure(svg=_svg(fig, title), title=title, caption=caption)
+    fig.legend(handles=marks, loc="outside upper right", ncols=len(marks), frameon=False, labelcolor=INK, fontsize=8.5)
+    return Figure(svg=as_svg(fig, title), title=title, caption=caption)

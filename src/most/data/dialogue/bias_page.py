@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from most.data.dialogue.bias import Tally, findings
 from most.data.dialogue.bias_items import read_items
-from most.report.figures import AUDIO_COLOUR, COLOURS, TEXT_COLOUR, _label, _new, _svg
+from most.report.figures import AUDIO_COLOUR, COLOURS, TEXT_COLOUR, as_svg, new_figure, plain_label
 from most.report.page import Bullets, Facts, Figure, Piece, Report, Section, Table, write_report
 
 _N_BARS = 20
@@ -40,35 +40,35 @@ def write_bias_report(source: str | os.PathLike[str], out: str | os.PathLike[str
 
 def bars(counts: Mapping[str, float], *, title: str, x_label: str, caption: str = "") -> Figure:
     """Level bars, one a name, the first on top."""
-    fig, (ax,) = _new(1, 0.8 + 0.24 * max(2, len(counts)))
-    names = [_label(name if len(name) <= 34 else name[:33] + "…") for name in counts]
+    fig, (ax,) = new_figure(1, 0.8 + 0.24 * max(2, len(counts)))
+    names = [plain_label(name if len(name) <= 34 else name[:33] + "…") for name in counts]
     ax.barh(range(len(names)), list(counts.values()), color=COLOURS[0], height=0.72)
     ax.set_yticks(range(len(names)), names)
     ax.set_ylim(len(names) - 0.4, -0.6)
     ax.tick_params(axis="y", length=0)
     ax.xaxis.get_major_locator().set_params(integer=True)
     ax.set_xlabel(x_label)
-    return Figure(svg=_svg(fig, title), title=title, caption=caption)
+    return Figure(svg=as_svg(fig, title), title=title, caption=caption)
 
 
 def columns(
     series: Mapping[str, Mapping[str, int]], *, title: str, x_label: str, caption: str = "", width: float = 1.0
 ) -> Figure:
     """Histograms over numbers, one outline a series, as shares of each; `width` is that of a bin."""
-    fig, (ax,) = _new(1, 2.5)
+    fig, (ax,) = new_figure(1, 2.5)
     for k, (name, counts) in enumerate(series.items()):
         total = sum(counts.values())
         edges = [float(value) for value in counts]
         heights = [100 * n / total for n in counts.values()]
         colour = _ROLE_COLOURS.get(name, COLOURS[k % len(COLOURS)])
         ax.bar(edges, heights, width=0.92 * width, align="edge" if width != 1 else "center", color=colour,
-               alpha=0.55 if len(series) > 1 else 1.0, label=_label(name))  # fmt: skip
+               alpha=0.55 if len(series) > 1 else 1.0, label=plain_label(name))  # fmt: skip
     ax.xaxis.get_major_locator().set_params(integer=width == 1)
     if len(series) > 1:
         ax.legend(frameon=False, labelcolor="#010203", fontsize=8.5)
     ax.set_xlabel(x_label)
     ax.set_ylabel("%")
-    return Figure(svg=_svg(fig, title), title=title, caption=caption)
+    return Figure(svg=as_svg(fig, title), title=title, caption=caption)
 
 
 def _top(counts: Mapping[str, float]) -> dict[str, float]:
