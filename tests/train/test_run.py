@@ -8,33 +8,20 @@ import shutil
 import pytest
 import torch
 from safetensors.torch import load_file
-from transformers import AutoProcessor
+from transformers import AutoProcessor, TrainerState
 
 from most.data.dataset import Collator
 from most.errors import MostError
 from most.model import MostForConditionalGeneration
-from most.train.recipe import DataSettings, TrainRecipe
-from most.train.run import build_dataset, last_checkpoint, train
+from most.train.checkpoint import newest_sound
+from most.train.run import build_dataset
 from most.train.trainer import HistoryWriter, MostTrainer, read_history
 
-QUIET = {"echo": lambda _: None, "progress": False}
+pytestmark = pytest.mark.usefixtures("no_estimate")
 
 
-@pytest.fixture
-def recipe(tiny_most, tiny_corpus, tiny_arrays, tmp_path):
-    def make(name="run", **changes):
-        data = {"manifests": (tiny_corpus / "train.jsonl",), "arrays": tiny_arrays} | changes.pop("data", {})
-        settings = {
-            "model": tiny_most, "output": tmp_path / name, "data": DataSettings(**data), "steps": 6, "batch_size": 10,
-            "learning_rate": 3e-3, "checkpoint_every": 3, "log_every": 1,
-        }  # fmt: skip
-        return TrainRecipe(**settings | changes)
-
-    return make
-
-
-def test_losses_fall_for_each_modality_and_the_model_loads(recipe):
-    final = train(recipe(steps=60, checkpoint_every=60, log_every=5, learning_rate=1e-2), **QUIET)
+def test_losses_fall_for_each_modality_and_the_model_loads(recipe, quietly):
+    final = quietly(recipe(steps=60, checkpoint_every=60, log_every=5, learning_rate=1e-2))
     history = read_history(final.parent / "history.jsonl")
     for name in ("text_loss", "audio_loss"):
         assert history[-1][name] < 0.6 * history[0][name]
@@ -47,8 +34,8 @@ def test_losses_fall_for_each_modality_and_the_model_loads(recipe):
     assert not torch.equal(before["audio_projection.linear.weight"], after["audio_projection.linear.weight"])
 
 
-def test_a_resumed_run_is_the_unbroken_run_bit_for_bit(recipe, monkeypatch):
-    whole = train(recipe("whole"), **QUIET)
+def test_a_resumed_run_is_the_unbroken_run_bit_for_bit(recipe, quietly, monkeypatch):
+    whole = quietly(recipe("whole"))
 
     class Killed(BaseException):
         pass
@@ -62,10 +49,10 @@ def test_a_resumed_run_is_the_unbroken_run_bit_for_bit(recipe, monkeypatch):
 
     monkeypatch.setattr(MostTrainer, "training_step", dies)
     with pytest.raises(Killed):
-        train(recipe("broken"), **QUIET)
+        quietly(recipe("broken"))
     monkeypatch.undo()
-    assert last_checkpoint(recipe("broken").output).name == "checkpoint-3"
-    broken = train(recipe("broken"), **QUIET)
+    assert newest_sound(recipe("broken").output, print).name == "checkpoint-3"
+    broken = quietly(recipe("broken"))
     a, b = load_file(whole / "model.safetensors"), load_file(broken / "model.safetensors")
     assert all(torch.equal(a[name], b[name]) for name in a)
     losses = [[row["loss"] for row in read_history(f.parent / "history.jsonl")] for f in (whole, broken)]
@@ -73,10 +60,10 @@ def test_a_resumed_run_is_the_unbroken_run_bit_for_bit(recipe, monkeypatch):
     assert len(losses[0]) == 6
 
 
-def test_accumulation_equals_the_large_batch(recipe):
+def test_accumulation_equals_the_large_batch(recipe, quietly):
     losses = {}
     for micro in (10, 5):
-        final = train(recipe(f"micro{micro}", steps=3, micro_batch_size=micro, checkpoint_every=9), **QUIET)
+        final = quietly(recipe(f"micro{micro}", steps=3, micro_batch_size=micro, checkpoint_every=9))
         losses[micro] = [row["loss"] for row in read_history(final.parent / "history.jsonl")]
     # The balance loss is per sequence and weighted by each part's share of labels, hence the small slack.
     assert losses[5] == pytest.approx(losses[10], rel=1e-3)
@@ -95,14 +82,14 @@ def test_the_dataset_gives_frames_where_there_are_placeholders(recipe):
     assert len(dataset) == made.steps * made.batch_size
 
 
-def test_a_finished_or_foreign_output_is_refused(recipe):
-    train(recipe(steps=1), **QUIET)
+def test_a_finished_or_foreign_output_is_refused(recipe, quietly):
+    quietly(recipe(steps=1))
     with pytest.raises(MostError, match="finished run"):
-        train(recipe(steps=1), **QUIET)
+        quietly(recipe(steps=1))
     (recipe("other").output).mkdir()
     (recipe("other").output / "recipe.json").write_text(json.dumps({"steps": 99}))
     with pytest.raises(MostError, match="another"):
-        train(recipe("other"), **QUIET)
+        quietly(recipe("other"))
 
 
 @pytest.mark.parametrize(
@@ -113,23 +100,22 @@ def test_a_finished_or_foreign_output_is_refused(recipe):
         ({"max_length": 8}, "max_length is 8"),
     ],
 )
-def test_mistakes_in_the_data_are_named(recipe, data, message):
+def test_mistakes_in_the_data_are_named(recipe, quietly, data, message):
     with pytest.raises(MostError, match=message):
-        train(recipe(data=data), **QUIET)
+        quietly(recipe(data=data))
 
 
 def test_history_drops_what_came_after_the_checkpoint(tmp_path):
     path = tmp_path / "history.jsonl"
     path.write_text("".join(json.dumps({"step": s, "loss": 1.0}) + "\n" for s in range(1, 6)))
 
-    class State:
-        global_step = 3
-
-    HistoryWriter(path).on_train_begin(None, State(), None)
+    HistoryWriter(path).on_train_begin(None, TrainerState(global_step=3), None)
     assert [row["step"] for row in read_history(path)] == [1, 2, 3]
 
 
-def test_manifests_of_several_folders_each_have_their_arrays(recipe, tiny_corpus, tiny_arrays, tiny_most, tmp_path):
+def test_manifests_of_several_folders_each_have_their_arrays(
+    recipe, quietly, tiny_corpus, tiny_arrays, tiny_most, tmp_path
+):
     other = tmp_path / "other"
     shutil.copytree(tiny_corpus, other)
     shutil.copytree(tiny_arrays, tmp_path / "arrays")

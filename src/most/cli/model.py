@@ -1,4 +1,4 @@
-"""Verbs that make, train and describe a model: `init`, `convert`, `export`, `train`, `info`."""
+"""Verbs that make, train and describe a model: `init`, `convert`, `export`, `place`, `train`, `info`."""
 
 from __future__ import annotations
 
@@ -69,6 +69,16 @@ def export(
     run(model, out, modality, max_shard_bytes=int(max_shard_gb * 1e9))
 
 
+def place(
+    model: Annotated[Path, typer.Argument(help="Folder of a MoST.")],
+    out: Annotated[Path, typer.Option(help="Folder to write; must not exist.")],
+) -> None:
+    """The same model with text and audio experts taking turns, so that every rank of a run gets some of both."""
+    from most.convert.placement import place_experts
+
+    print(place_experts(model, out))
+
+
 def train(recipe: Path, overrides: Overrides = None) -> None:
     """Train by a YAML recipe; interrupted, the same command goes on from the last checkpoint."""
     from most.settings import load_recipe
@@ -89,4 +99,4 @@ def info(
     print(jsonlib.dumps(facts) if json else as_text(facts))
 
 
-VERBS = (init, convert, export, train, info)
+VERBS = (init, convert, export, place, train, info)

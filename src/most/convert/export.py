@@ -60,9 +60,7 @@ def export(
     exact = routes_alike(config)
     echo(f"export: {model} -> {out}: {modality} experts, {rows} tokens, writes {plan.n_bytes / 1e9:.2f} GB")
     if not exact:
-        echo(
-            "  its scores competed with the other group's experts, so expert weights and outputs differ from the MoST"
-        )
+        echo("  its scores competed with the other group's experts, so expert weights and outputs differ from the MoST")
     part = out.with_name(out.name + ".part")
     checksums = write_plan(plan, part, max_shard_bytes=max_shard_bytes, progress=progress)
     plain = _plain_config(config, modality, rows)

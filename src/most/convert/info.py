@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from most.convert.convert import EMBEDDINGS, PREFIX, REPORT
 from most.convert.export import read_config
 from most.convert.layout import DOWN, GATE_UP, Layout, layout_of, split_name
-from most.convert.source import StoredTensor, read_tensors
+from most.convert.source import read_tensors
 from most.errors import MostError
 from most.model.configuration import MostConfig, encoder_shape
 from most.model.families import family_of
@@ -58,14 +58,13 @@ def describe(folder: Path) -> dict[str, Any]:
     text: Any = config.text_config
     family = family_of(text)
     top_k, n_experts = family.rule(text).top_k, family.num_experts(text)
-    sizes = _sizes(tensors, layout_of(text.model_type))
-    moe = sorted((layer for part, layer in sizes if part == "routed_experts"), key=_layer_number)
-    partitions = resolve(config.partitions, num_experts=n_experts, top_k=top_k, n_layers=len(moe))
-    groups = dict(zip(moe, partitions, strict=True)) if config.modality_routing else {}
+    shapes = {name: tensor.shape for name, tensor in tensors.items()}
+    sizes = _sizes(shapes, layout_of(text.model_type))
+    moe, groups = _groups(sizes, config)
     dtypes: dict[str, int] = {}
     for tensor in tensors.values():
         dtypes[tensor.dtype] = dtypes.get(tensor.dtype, 0) + tensor.n_bytes
-    parts = _count(sizes, groups, top_k, n_experts, tied=bool(text.tie_word_embeddings))
+    parts = count_parameters(shapes, config)
     totals = {key: sum(row[key] for row in parts.values()) for key in ("total", "active_text", "active_audio")}
     return {
         "backbone": text.model_type,
@@ -116,15 +115,41 @@ def as_text(facts: dict[str, Any]) -> str:
     return "\n".join([*(f"{key:<{width}}  {value}" for key, value in about.items()), "", *lines])
 
 
-def _sizes(tensors: dict[str, StoredTensor], layout: Layout) -> dict[tuple[str, str], int]:
+def count_parameters(shapes: Mapping[str, Sequence[int]], config: MostConfig) -> dict[str, dict[str, int]]:
+    """`parameters.parts` of `describe`, from the names and shapes of a model's weights, tied ones once."""
+    text: Any = config.text_config
+    family = family_of(text)
+    sizes = _sizes(shapes, layout_of(text.model_type))
+    _, groups = _groups(sizes, config)
+    tied = bool(text.tie_word_embeddings)
+    return _count(sizes, groups, family.rule(text).top_k, family.num_experts(text), tied=tied)
+
+
+def part_of(name: str, model_type: str) -> str:
+    """The part of PARTS that a weight of a MoST is in; experts are all `routed_experts`."""
+    _, rest = split_name(name.removeprefix(PREFIX))
+    return _part(name, rest, layout_of(model_type))
+
+
+def _sizes(shapes: Mapping[str, Sequence[int]], layout: Layout) -> dict[tuple[str, str], int]:
     """Parameters of each part and decoder layer ("" outside layers); experts are all `routed_experts` here."""
     sizes: dict[tuple[str, str], int] = {}
-    for name, tensor in tensors.items():
+    for name, shape in shapes.items():
         if not name.endswith(_BUFFERS):
             layer, rest = split_name(name.removeprefix(PREFIX))
             key = _part(name, rest, layout), layer
-            sizes[key] = sizes.get(key, 0) + math.prod(tensor.shape)
+            sizes[key] = sizes.get(key, 0) + math.prod(shape)
     return sizes
+
+
+def _groups(sizes: dict[tuple[str, str], int], config: MostConfig) -> tuple[list[str], dict[str, ExpertPartition]]:
+    """The MoE layers in order, and the partition of each; none where modality routing is off."""
+    text: Any = config.text_config
+    family = family_of(text)
+    moe = sorted((layer for part, layer in sizes if part == "routed_experts"), key=_layer_number)
+    top_k, n_experts = family.rule(text).top_k, family.num_experts(text)
+    partitions = resolve(config.partitions, num_experts=n_experts, top_k=top_k, n_layers=len(moe))
+    return moe, dict(zip(moe, partitions, strict=True)) if config.modality_routing else {}
 
 
 def _part(name: str, rest: str, layout: Layout) -> str:

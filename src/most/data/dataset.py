@@ -5,10 +5,10 @@ Audio comes as arrays made beforehand (`most data encode`): encoder frames for w
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -40,7 +40,7 @@ class ExampleEncoder:
         frames: encoder frames of what is heard; None when no example holds any.
         units: unit ids of what is said; None when no example holds any.
         stack: encoder frames per position, as in `MostConfig.audio_stack`.
-        max_length: longer sequences are refused.
+        max_length: longer sequences are refused; None takes any.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class ExampleEncoder:
         frames: ArrayStore | None,
         units: ArrayStore | None,
         stack: int,
-        max_length: int,
+        max_length: int | None,
     ) -> None:
         self.builder, self.folder = builder, folder
         self.frames, self.units = frames, units
@@ -59,12 +59,8 @@ class ExampleEncoder:
 
     def __call__(self, example: Example) -> Item:
         """Raises MostError when arrays are missing or the sequence is longer than `max_length`."""
-        messages = [Message(t.role, self._parts(t, example.id)) for t in example.turns]
-        if messages[0].role == "document":
-            encoded = self.builder.document(*(p for m in messages for p in m.parts))
-        else:
-            encoded = self.builder.dialogue(messages)
-        if len(encoded) > self.max_length:
+        encoded = self.encode(example)
+        if self.max_length is not None and len(encoded) > self.max_length:
             raise MostError(
                 "example",
                 example.id,
@@ -72,6 +68,13 @@ class ExampleEncoder:
             )
         frames = tuple(self.frames[str(w.ref)] for w in encoded.waves) if self.frames is not None else ()
         return Item(example.id, example.task, encoded, frames)
+
+    def encode(self, example: Example) -> Encoded:
+        """The sequence alone, of any length, without the frames of what is heard."""
+        messages = [Message(t.role, self._parts(t, example.id)) for t in example.turns]
+        if messages[0].role == "document":
+            return self.builder.document(*(p for m in messages for p in m.parts))
+        return self.builder.dialogue(messages)
 
     def _parts(self, turn: Turn, example_id: str) -> tuple[str | Wave | Units, ...]:
         parts: list[str | Wave | Units] = []
@@ -96,15 +99,22 @@ Sourced = tuple[ExampleEncoder, Example]
 
 
 class MixtureDataset(Dataset[Item]):
-    """The i-th item of a run: map-style, so any sampler, worker or resumed run finds it by index alone."""
+    """The i-th item of a run: map-style, so any sampler, worker or resumed run finds it by index alone.
+
+    Args:
+        examples: by key of the mixture, which becomes the items' task.
+        length: items of the run.
+        lengths: tokens of each example, where they are known.
+    """
 
     def __init__(
         self,
         examples: Mapping[str, Sequence[Sourced]],
         mixture: Mixture | TokenMixture,
         length: int,
+        lengths: Mapping[str, Sequence[int]] | None = None,
     ) -> None:
-        self.examples, self.mixture, self.length = examples, mixture, length
+        self.examples, self.mixture, self.length, self.lengths = examples, mixture, length, lengths
 
     def __len__(self) -> int:
         return self.length
@@ -112,7 +122,12 @@ class MixtureDataset(Dataset[Item]):
     def __getitem__(self, i: int) -> Item:
         task, n = self.mixture[i]
         encode, example = self.examples[task][n]
-        return encode(example)
+        return replace(encode(example), task=task)
+
+    def n_tokens(self, i: int) -> int:
+        """Length of the i-th item."""
+        task, n = self.mixture[i]
+        return int(self.lengths[task][n]) if self.lengths is not None else len(self[i].encoded)
 
 
 class StepOrder(Sampler[int]):
@@ -122,10 +137,11 @@ class StepOrder(Sampler[int]):
 
     Args:
         step_size: examples per optimizer step (over all micro-batches and ranks).
+        passed: steps that a resumed run's loader drops: they keep their number of indices, and cost no sorting.
     """
 
-    def __init__(self, dataset: MixtureDataset, step_size: int) -> None:
-        self.dataset, self.step_size = dataset, step_size
+    def __init__(self, dataset: MixtureDataset, step_size: int, passed: int = 0) -> None:
+        self.dataset, self.step_size, self.passed = dataset, step_size, passed
 
     def __len__(self) -> int:
         return len(self.dataset)
@@ -133,7 +149,10 @@ class StepOrder(Sampler[int]):
     def __iter__(self) -> Iterator[int]:
         for start in range(0, len(self.dataset), self.step_size):
             window = range(start, min(start + self.step_size, len(self.dataset)))
-            yield from sorted(window, key=lambda i: (len(self.dataset[i].encoded), i))
+            if start < self.passed * self.step_size:
+                yield from window
+            else:
+                yield from sorted(window, key=lambda i: (self.dataset.n_tokens(i), i))
 
 
 @dataclass(frozen=True)
@@ -143,6 +162,8 @@ class Collator:
     Args:
         pad_id: what fills the right of a row.
         packing: several items may share a row (`most.data.packing`); otherwise each has its own.
+        named: also say which example is where, for training's statistics: `ids` and `tasks` of the N items, and
+            `sequence_ids` (B, T), -1 where padded. No model takes these.
 
     Returns from a call: `input_ids`, `labels` (B, T); `attention_mask` (B, T), or, packed, `position_ids` and
     `token_mask` (B, T); with speech heard `audio_features` (N, F, H) float32 and `audio_feature_lengths` (N,), in the
@@ -151,8 +172,9 @@ class Collator:
 
     pad_id: int
     packing: bool = False
+    named: bool = False
 
-    def __call__(self, items: Sequence[Item]) -> dict[str, torch.Tensor]:
+    def __call__(self, items: Sequence[Item]) -> dict[str, Any]:
         lengths = [len(i.encoded) for i in items]
         rows = pack(lengths) if self.packing else [[i] for i in range(len(items))]
         shape = (len(rows), max(sum(lengths[i] for i in row) for row in rows))
@@ -160,6 +182,7 @@ class Collator:
         labels = torch.full(shape, IGNORE, dtype=torch.long)
         mask = torch.zeros(shape, dtype=torch.long)
         positions = torch.zeros(shape, dtype=torch.long)
+        sequences = torch.full(shape, -1, dtype=torch.long)
         for r, row in enumerate(rows):
             start = 0
             for i in row:
@@ -168,11 +191,14 @@ class Collator:
                 # Nothing predicts an item's first token; in a shared row the item before it must not.
                 labels[r, start + 1 : stop] = torch.from_numpy(items[i].encoded.labels[1:])
                 mask[r, start:stop] = 1
+                sequences[r, start:stop] = i
                 positions[r, start:stop] = torch.arange(lengths[i])
                 start = stop
             positions[r, start:] = torch.arange(shape[1] - start)
-        batch = {"input_ids": ids, "labels": labels}
+        batch: dict[str, Any] = {"input_ids": ids, "labels": labels}
         batch |= {"position_ids": positions, "token_mask": mask} if self.packing else {"attention_mask": mask}
+        if self.named:
+            batch |= {"ids": [i.id for i in items], "tasks": [i.task for i in items], "sequence_ids": sequences}
         frames = [f for row in rows for i in row for f in items[i].frames]
         if frames:
             counts = [len(f) for f in frames]
@@ -181,8 +207,3 @@ class Collator:
                 batch["audio_features"][i, : len(f)] = torch.from_numpy(f.astype(np.float32))
             batch["audio_feature_lengths"] = torch.tensor(counts)
         return batch
-
-
-def describe(examples: Sequence[Example]) -> str:
-    """Counts per task, for saying what a run reads."""
-    return ", ".join(f"{n} {task}" for task, n in sorted(Counter(e.task for e in examples).items()))

@@ -1,0 +1,94 @@
+"""What `most plan` predicts against what training does: seconds a step, and memory.
+
+    most demo --out runs/demo                                 # once, for its data and its model before training
+    python benchmarks/plan.py recipes/demo/stage1.yaml --steps 60
+
+Measures the machine's rates (`most bench`, which times a step of the model at reduced depth), plans the recipe with
+them, then trains that many steps of it in a process of its own. Prints predicted, measured and their ratio: seconds of
+a step (mean), and how far resident memory grew at its peak over what it was before the model was loaded.
+Micro-batches differ in size, so the planned ones and the real ones are the same first steps of the recipe.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from most.plan.batches import measured
+from most.plan.bench import bench
+from most.plan.line import BENCH
+from most.plan.machines import CPU, rates_to_json
+from most.plan.plan import plan
+from most.plan.shape import find_config
+from most.plan.text import as_text, size
+from most.settings import load_recipe
+from most.train.recipe import TrainRecipe
+
+CHILD = """
+import json, resource, sys, time
+from pathlib import Path
+import psutil, torch
+from most.settings import load_recipe
+from most.train import run
+from most.train.recipe import TrainRecipe
+import most.train.models, most.train.trainer, transformers
+recipe = load_recipe(TrainRecipe, sys.argv[1], sys.argv[2:])
+opened = run.open_model
+before, seconds = [], []
+def open_model(*args, **kwargs):
+    before.append(psutil.Process().memory_info().rss)
+    return opened(*args, **kwargs)
+run.open_model = open_model
+step = run.MostTrainer._maybe_log_save_evaluate
+def ends(self, *args, **kwargs):
+    seconds.append(time.perf_counter())
+    return step(self, *args, **kwargs)
+run.MostTrainer._maybe_log_save_evaluate = ends
+run.train(recipe, echo=lambda _: None, progress=False)
+peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+print(json.dumps({"before": before[0], "peak": peak, "ends": seconds}))
+"""
+_WARM = 5
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("recipe", type=Path)
+    parser.add_argument("overrides", nargs="*", help="key=value settings that win over the recipe")
+    parser.add_argument("--steps", type=int, default=60)
+    parser.add_argument("--bench-layers", type=int, help="depth that is timed for the prediction; default 2 mixtures")
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        overrides = [
+            *args.overrides, f"output={folder}/run", f"steps={args.steps}", f"checkpoint_every={args.steps + 1}",
+            "warmup_steps=1", "watch.report=false",
+        ]  # fmt: skip
+        recipe = load_recipe(TrainRecipe, args.recipe, overrides)
+        config, _ = find_config(recipe.model, args.recipe)
+        batches = measured(recipe)
+        if batches is None:
+            raise SystemExit(f"{recipe.model} or its data is not there; run the demo first")
+        found = bench(recipe, config, device="cpu", layers=args.bench_layers, batches=batches)
+        made = plan(recipe, config, found.rates, device=CPU, batches=batches)
+        print(as_text(made), "\n")
+        recipe.output.mkdir()
+        # Or else training would measure the machine itself, in memory that is not training's.
+        (recipe.output / BENCH).write_text(rates_to_json(found.rates, found.about()), encoding="utf-8")
+        command = [sys.executable, "-c", CHILD, str(args.recipe), *overrides]
+        row = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1])
+    ends = row["ends"]
+    seconds = statistics.mean(b - a for a, b in zip(ends[_WARM:], ends[_WARM + 1 :], strict=False))
+    grown = row["peak"] - row["before"]
+    layers = config.text_config.num_hidden_layers
+    print(f"timed for the prediction: {found.layers} of {layers} layers, {found.rows} x {found.width} positions")
+    print(f"a step: predicted {made.time.total:.4f} s, measured {seconds:.4f} s, ratio {seconds / made.time.total:.2f}")
+    print(f"memory: predicted {size(made.used.total)}, measured {size(grown)}, ratio {grown / made.used.total:.2f}")
+
+
+if __name__ == "__main__":
+    main()
