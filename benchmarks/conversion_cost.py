@@ -43,7 +43,6 @@ from most.model.install import moe_routers
 from most.model.load import load_backbone, load_most
 from most.model.router import in_order
 from most.speech.parts import claim
-from most.train.run import last_checkpoint
 
 BALANCE = 0.02
 """Weight of the balance loss (Mixtral's). It is taken layer by layer: over all at once, layers may make up for each
@@ -251,7 +250,9 @@ def train(s: CostSettings, family: str, tokenizer: Any) -> Path:
     )
     data: Any = [{"input_ids": torch.from_numpy(r), "labels": torch.from_numpy(r)} for r in rows]
     trainer = LanguageModelTrainer(model=model, args=arguments, train_dataset=data)
-    last = last_checkpoint(work)
+    # The Trainer writes its state file last.
+    whole = [p for p in work.glob("checkpoint-*") if (p / "trainer_state.json").is_file()]
+    last = max(whole, key=lambda p: int(p.name.split("-")[1]), default=None)
     trainer.train(resume_from_checkpoint=str(last) if last else None)
     part = folder.with_name(folder.name + ".part")
     model.save_pretrained(part)

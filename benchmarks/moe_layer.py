@@ -4,7 +4,7 @@
     python benchmarks/moe_layer.py --shape nano
 
 A deepseek_v2 MoE block with the modality router installed, half of the tokens text and half audio, routed anew in each
-round as in training: `sorted_mm` (the default), transformers' `eager`, `grouped_mm` and `batched_mm`, and the loop of
+round as in training: `sorted_mm`, transformers' `eager`, `grouped_mm` and `batched_mm`, and the loop of
 the paper's release (boolean masks over all experts, each an MLP of its own). Rounds are interleaved, figures medians.
 Beside them, in the same rounds: the GEMM rate in the same dtype of the whole batch by one expert's weights, and of the
 rows that an expert gets; and the rate at which the weights that one token reads come from memory. A contender whose
@@ -37,7 +37,7 @@ from torch import nn
 from transformers import DeepseekV2Config
 from transformers.models.deepseek_v2.modeling_deepseek_v2 import DeepseekV2ForCausalLM, DeepseekV2MLP
 
-from most.model.experts import DEFAULT_EXPERTS
+from most.model.experts import SORTED_EXPERTS
 from most.model.install import install
 from most.model.router import modality_scope
 
@@ -124,7 +124,7 @@ class Bench:
         self.shape, self.device = shape, device
         self.block, self.config = layer(shape, device)
         self.fused = self.block.experts
-        self.contenders = [DEFAULT_EXPERTS, "grouped_mm", "eager"]
+        self.contenders = [SORTED_EXPERTS, "grouped_mm", "eager"]
         copies = 3 * shape.hidden * shape.intermediate * shape.tokens * shape.top_k * shape.dtype.itemsize
         if copies < 0.4 * memory_bytes(device):
             self.contenders.append("batched_mm")
@@ -136,7 +136,7 @@ class Bench:
 
     def use(self, contender: str) -> None:
         self.block.experts = self.loop if contender == LOOP else self.fused
-        self.config._experts_implementation = DEFAULT_EXPERTS if contender == LOOP else contender
+        self.config._experts_implementation = SORTED_EXPERTS if contender == LOOP else contender
 
     def batch(self, tokens: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Hidden states (1, tokens, H), and modality ids: the first half text, the second audio."""
@@ -259,8 +259,8 @@ def table(bench: Bench, rounds: int, patience: float) -> None:
     gemm = {n: statistics.median(values) for (name, n), values in times.items() if name == "GEMM"}
     for direction, products in DIRECTIONS.items():
         print(f"\n{direction:24} {'ms':>9} {'GFLOP/s':>8}  " + "  ".join(f"of GEMM, {n} rows" for n in gemm)
-              + f"  {DEFAULT_EXPERTS} is")  # fmt: skip
-        ours = statistics.median(times[DEFAULT_EXPERTS, direction])
+              + f"  {SORTED_EXPERTS} is")  # fmt: skip
+        ours = statistics.median(times[SORTED_EXPERTS, direction])
         for contender in bench.contenders:
             s = statistics.median(times[contender, direction])
             rate = products * shape.forward_flops / s

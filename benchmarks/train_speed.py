@@ -38,7 +38,7 @@ from most.convert.settings import ConvertSettings
 from most.data.dataset import Collator, StepOrder
 from most.data.digits import build_digits
 from most.data.encode import encode_manifests
-from most.model.experts import DEFAULT_EXPERTS
+from most.model.experts import SORTED_EXPERTS
 from most.model.load import load_most
 from most.settings import load_recipe
 from most.speech.codec import Codec, default_codec_dir
@@ -194,7 +194,7 @@ def main() -> None:
     # The modules' memory: one model at a time.
     report_memory(Way(copy.deepcopy(model), packed), dataset, steps[0], micro, before)
     ways = {
-        f"packed, {DEFAULT_EXPERTS}": Way(model, packed),
+        f"packed, {SORTED_EXPERTS}": Way(model, packed),
         "packed, grouped_mm": Way(with_experts(model, "grouped_mm"), packed),
         f"padded to {args.length}, loop": Way(looped(model), padded(pad_id, args.length)),
     }

@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
+from transformers.integrations.moe import ALL_EXPERTS_FUNCTIONS
 from transformers.models.deepseek_v2.modeling_deepseek_v2 import DeepseekV2Experts
 from transformers.models.gpt_oss.modeling_gpt_oss import GptOssConfig, GptOssExperts
 
 from most.model import MostConfig, MostForConditionalGeneration
-from most.model.experts import DEFAULT_EXPERTS
+from most.model.experts import DEFAULT_EXPERTS, SORTED_EXPERTS
 from most.model.experts import sorted as sorted_module
 from most.model.families import FAMILIES
 
@@ -38,7 +39,7 @@ def experts(dtype: torch.dtype = torch.float32, act: str = "silu", n: int = E) -
         hidden_size=H,
         moe_intermediate_size=WIDTH,
         hidden_act=act,
-        _experts_implementation=DEFAULT_EXPERTS,
+        _experts_implementation=SORTED_EXPERTS,
     )
     module: Any = DeepseekV2Experts(config)
     for parameter in module.parameters():
@@ -84,8 +85,8 @@ def test_every_family_computes_what_eager_does(family: str, dtype: torch.dtype, 
     block = FAMILIES[family].block
     theirs = AutoModelForCausalLM.from_config(config, experts_implementation="eager").to(dtype)
     ours = copy.deepcopy(theirs)
-    ours.set_experts_implementation(DEFAULT_EXPERTS)
-    assert ours.config._experts_implementation == DEFAULT_EXPERTS
+    ours.set_experts_implementation(SORTED_EXPERTS)
+    assert ours.config._experts_implementation == SORTED_EXPERTS
     theirs, ours = (m.get_decoder().layers[-1].get_submodule(block) for m in (theirs, ours))
     hidden = torch.randn(2, 9, 32, generator=torch.Generator().manual_seed(1)).to(dtype)
     results = []
@@ -108,7 +109,7 @@ def test_equal_to_grouped_mm(n: int, among: int, k: int, act: str, stretch: int,
     monkeypatch.setattr(sorted_module, "CACHED_VALUES", stretch)
     module, inputs = experts(act=act), routed(n, among, k)
     theirs = run(module, "grouped_mm", inputs)
-    close(run(module, DEFAULT_EXPERTS, inputs), theirs, 2e-6)
+    close(run(module, SORTED_EXPERTS, inputs), theirs, 2e-6)
     with torch.no_grad():
         close({"out": module(*inputs)}, {"out": theirs["out"]}, 2e-6)
     assert among == E or not module.gate_up_proj.grad[among:].any()
@@ -120,7 +121,7 @@ def test_rows_filled_up_in_half_precision_count_for_nothing(n: int) -> None:
     picks = sorted_module.by_expert(inputs[1], E, H, sorted_module.ROWS)
     sizes = {rows.stop - rows.start for part in picks.stretches for _, rows in part.groups}
     assert all(size <= sorted_module.ROWS or size % sorted_module.ROWS == 0 for size in sizes)
-    ours, theirs = run(module, DEFAULT_EXPERTS, inputs), run(module, "grouped_mm", inputs)
+    ours, theirs = run(module, SORTED_EXPERTS, inputs), run(module, "grouped_mm", inputs)
     close(ours, theirs, 2e-2)
 
 
@@ -128,7 +129,7 @@ def test_rows_filled_up_in_half_precision_count_for_nothing(n: int) -> None:
 def test_an_expert_picked_twice_by_a_token_counts_twice(n: int) -> None:
     module, (hidden, indices, weights) = experts(), routed(n)
     indices[:, 2] = indices[:, 0]
-    close(run(module, DEFAULT_EXPERTS, (hidden, indices, weights)),
+    close(run(module, SORTED_EXPERTS, (hidden, indices, weights)),
           run(module, "grouped_mm", (hidden, indices, weights)), 2e-6)  # fmt: skip
 
 
@@ -146,7 +147,7 @@ def test_gradients_are_those_of_finite_differences() -> None:
 @pytest.mark.parametrize("trained", ["hidden", "weights", "gate_up_proj", "down_proj"])
 def test_only_gradients_asked_for_are_computed(trained: str) -> None:
     module, (hidden, indices, weights) = experts(), routed(16)
-    whole = run(module, DEFAULT_EXPERTS, (hidden, indices, weights))
+    whole = run(module, SORTED_EXPERTS, (hidden, indices, weights))
     module.zero_grad()
     tensors = {"hidden": hidden, "weights": weights, **dict(module.named_parameters())}
     for name, tensor in tensors.items():
@@ -161,7 +162,7 @@ def test_only_gradients_asked_for_are_computed(trained: str) -> None:
 
 def test_gradients_accumulate() -> None:
     module, inputs = experts(), routed(16)
-    once = run(module, DEFAULT_EXPERTS, inputs)["down_proj"].clone()
+    once = run(module, SORTED_EXPERTS, inputs)["down_proj"].clone()
     (module(*inputs) * torch.linspace(-1, 1, H)).sum().backward()
     assert torch.equal(module.down_proj.grad, 2 * once)
 
@@ -169,7 +170,7 @@ def test_gradients_accumulate() -> None:
 @pytest.mark.parametrize("reentrant", [False, True])
 def test_gradient_checkpointing_changes_nothing(reentrant: bool) -> None:
     module, (hidden, indices, weights) = experts(), routed(16)
-    plain = run(module, DEFAULT_EXPERTS, (hidden, indices, weights))
+    plain = run(module, SORTED_EXPERTS, (hidden, indices, weights))
     module.zero_grad()
     hidden = hidden.clone().requires_grad_()
     out = torch.utils.checkpoint.checkpoint(module, hidden, indices, weights, use_reentrant=reentrant)
@@ -184,9 +185,9 @@ def test_autocast_multiplies_in_its_dtype_as_eager_does(n: int) -> None:
     module, inputs = experts(), routed(n)
     exact = run(module, "eager", inputs)
     with torch.autocast("cpu", torch.bfloat16):
-        ours, theirs = run(module, DEFAULT_EXPERTS, inputs), run(module, "eager", inputs)
+        ours, theirs = run(module, SORTED_EXPERTS, inputs), run(module, "eager", inputs)
         with torch.no_grad():
-            module.config._experts_implementation = DEFAULT_EXPERTS
+            module.config._experts_implementation = SORTED_EXPERTS
             close({"out": module(*inputs)}, {"out": theirs["out"]}, 2e-2)
     close(ours, theirs, 3e-2)
     assert not torch.allclose(ours["out"], exact["out"], rtol=1e-4, atol=1e-4)
@@ -194,7 +195,7 @@ def test_autocast_multiplies_in_its_dtype_as_eager_does(n: int) -> None:
 
 def test_hidden_states_may_be_wider_than_weights() -> None:
     module, inputs = experts(torch.bfloat16), routed(12)
-    ours, theirs = run(module, DEFAULT_EXPERTS, inputs), run(module, "grouped_mm", inputs)
+    ours, theirs = run(module, SORTED_EXPERTS, inputs), run(module, "grouped_mm", inputs)
     assert ours["out"].dtype == torch.float32
     close(ours, theirs, 2e-2)
 
@@ -203,8 +204,8 @@ def test_hidden_states_may_be_wider_than_weights() -> None:
 def test_experts_of_other_ranks_add_nothing(n: int) -> None:
     module, (hidden, indices, weights) = experts(), routed(n)
     indices[:, 0], weights[:, 0] = E, 0.0  # as transformers' expert parallelism marks them
-    ours = run(module, DEFAULT_EXPERTS, (hidden, indices, weights))
-    theirs = run(module, DEFAULT_EXPERTS, (hidden, indices[:, 1:], weights[:, 1:]))
+    ours = run(module, SORTED_EXPERTS, (hidden, indices, weights))
+    theirs = run(module, SORTED_EXPERTS, (hidden, indices[:, 1:], weights[:, 1:]))
     assert not ours["weights"][:, 0].any()
     ours["weights"] = ours["weights"][:, 1:]
     close(ours, theirs, 1e-6)
@@ -212,7 +213,7 @@ def test_experts_of_other_ranks_add_nothing(n: int) -> None:
 
 def test_a_rank_that_no_token_picks_answers_zero() -> None:
     module, (hidden, indices, weights) = experts(), routed(4)
-    result = run(module, DEFAULT_EXPERTS, (hidden, torch.full_like(indices, E), torch.zeros_like(weights)))
+    result = run(module, SORTED_EXPERTS, (hidden, torch.full_like(indices, E), torch.zeros_like(weights)))
     assert all(not value.any() for value in result.values())
 
 
@@ -223,7 +224,7 @@ def test_no_tokens_at_all() -> None:
 
 def test_other_layouts_are_left_to_transformers() -> None:
     config = GptOssConfig(hidden_size=H, intermediate_size=WIDTH, num_local_experts=E, num_hidden_layers=1)
-    config._experts_implementation = DEFAULT_EXPERTS
+    config._experts_implementation = SORTED_EXPERTS
     torch.manual_seed(0)
     module = GptOssExperts(config)  # interleaved, transposed, with bias
     for parameter in module.parameters():
@@ -237,17 +238,43 @@ def test_other_layouts_are_left_to_transformers() -> None:
 def test_fewer_values_are_kept_than_by_transformers() -> None:
     module, inputs = experts(), routed(600)
     kept: dict[str, int] = {}
-    for name in (DEFAULT_EXPERTS, "grouped_mm"):
+    for name in (SORTED_EXPERTS, "grouped_mm"):
         module.config._experts_implementation = name
         seen: dict[int, int] = {}
         pack = lambda x, seen=seen: seen.setdefault(x.data_ptr(), x.numel()) and x  # noqa: E731
         with torch.autograd.graph.saved_tensors_hooks(pack, lambda x: x):
             module(inputs[0].clone().requires_grad_(), inputs[1], inputs[2])
         kept[name] = sum(seen.values())
-    assert kept[DEFAULT_EXPERTS] < 0.6 * kept["grouped_mm"]
+    assert kept[SORTED_EXPERTS] < 0.6 * kept["grouped_mm"]
 
 
-def test_models_run_by_it_unless_told_otherwise(tiny: Any, tmp_path: Any) -> None:
+@pytest.mark.parametrize(
+    ("dtype", "autocast", "n", "chosen"),
+    [
+        (torch.float32, False, 9, "grouped_mm"),
+        (torch.float32, False, 1, "sorted_mm"),
+        (torch.float32, True, 9, "sorted_mm"),
+        (torch.bfloat16, False, 9, "sorted_mm"),
+    ],
+)
+def test_the_default_takes_the_faster(dtype, autocast, n, chosen, monkeypatch) -> None:
+    taken = []
+    for name in ("grouped_mm", "sorted_mm"):
+        original = ALL_EXPERTS_FUNCTIONS[name]
+        spy = lambda *a, name=name, original=original: taken.append(name) or original(*a)  # noqa: E731
+        monkeypatch.setitem(ALL_EXPERTS_FUNCTIONS._global_mapping, name, spy)
+    module, inputs = experts(dtype), routed(n, dtype=dtype)
+    module.config._experts_implementation = DEFAULT_EXPERTS
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+        out = module(*inputs)
+    assert taken == [chosen]
+    monkeypatch.undo()
+    module.config._experts_implementation = "eager"
+    with torch.no_grad():
+        torch.testing.assert_close(out.float(), module(*inputs).float(), atol=0.2, rtol=0.05)
+
+
+def test_models_run_by_the_default_unless_told_otherwise(tiny: Any, tmp_path: Any) -> None:
     tiny.most(audio=False).save_pretrained(tmp_path)
     load = MostForConditionalGeneration.from_pretrained
 

@@ -1,4 +1,4 @@
-"""Routed experts on a CPU: the `experts_implementation` named `sorted_mm`, beside transformers' own.
+"""Routed experts: `sorted_mm` for CPUs beside transformers' own implementations, and `auto_mm`, which chooses.
 
 On other devices, and for experts of another layout, it is transformers' `grouped_mm`. On a CPU those
 make a gradient of all experts for each expert (`eager`), copy an expert for each token (`batched_mm`), or scatter
@@ -31,9 +31,7 @@ def sorted_mm_experts_forward(
     """
     if not _fits(self, hidden_states):
         return ALL_EXPERTS_FUNCTIONS["grouped_mm"](self, hidden_states, top_k_index, top_k_weights)
-    gate_up, down, dtype = self.gate_up_proj, self.down_proj, self.gate_up_proj.dtype
-    if torch.is_autocast_enabled("cpu"):
-        dtype = torch.get_autocast_dtype("cpu")
+    gate_up, down, dtype = self.gate_up_proj, self.down_proj, _product_dtype(self)
     inputs = (hidden_states, top_k_weights, gate_up, down)
     differentiate = torch.is_grad_enabled() and any(x.requires_grad for x in inputs)
     if len(hidden_states) == 1 and not differentiate:
@@ -42,6 +40,24 @@ def sorted_mm_experts_forward(
     if differentiate:
         return SortedExperts.apply(*inputs, picks, self.act_fn, dtype)
     return experts_forward(*inputs, picks, self.act_fn, dtype)[0]
+
+
+def auto_mm_experts_forward(
+    self: Any, hidden_states: torch.Tensor, top_k_index: torch.Tensor, top_k_weights: torch.Tensor
+) -> torch.Tensor:
+    """The faster of the two, as `benchmarks/moe_layer.py` found: transformers' `grouped_mm` in full precision, except
+    where it cannot take the layout or for a single token; else `sorted_mm`. Shapes are those of `sorted_mm`."""
+    weights = (self.gate_up_proj, self.down_proj)
+    aligned = all(w.shape[-1] * w.element_size() % 16 == 0 for w in weights)
+    name = "sorted_mm"
+    if _product_dtype(self).itemsize >= 4 and aligned and len(hidden_states) > 1:
+        name = "grouped_mm"
+    return ALL_EXPERTS_FUNCTIONS[name](self, hidden_states, top_k_index, top_k_weights)
+
+
+def _product_dtype(module: Any) -> torch.dtype:
+    """What products are in: autocast's dtype where it is on, else the weights'."""
+    return torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else module.gate_up_proj.dtype
 
 
 def _fits(module: Any, hidden_states: torch.Tensor) -> bool:
