@@ -33,7 +33,8 @@ def test_a_recipe_reads_and_writes_back():
         ({"warmup_steps": 10}, "0..9"),
         ({"data": {"manifest": ["x"]}}, "did you mean 'manifests'"),
         ({"data": ["x"]}, "must be a mapping"),
-        ({"data": {"manifests": "x"}}, "must be a list"),
+        ({"data": {"manifests": "x"}}, "must be a list, or must be a mapping"),
+        ({"data": {"manifests": {"a": "x"}}}, r"manifests.a: 'x': must be a list"),
         ({"learning_rate": "fast"}, "must be a number"),
     ],
 )

@@ -84,12 +84,14 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
         options = [a for a in args if a is not type(None)]
         if len(options) == 1:
             return _convert(options[0], value, where)
+        wrong: list[MostError] = []
         for option in options:
             try:
                 return _convert(option, value, where)
-            except MostError:
-                continue
-        raise MostError(where, value, f"must be one of the kinds {', '.join(str(a) for a in options)}")
+            except MostError as e:
+                wrong.append(e)
+        inside = [e for e in wrong if e.field != where]  # the right kind, with a mistake in it
+        raise inside[0] if inside else MostError(where, value, ", or ".join(dict.fromkeys(e.remedy for e in wrong)))
     if origin is typing.Literal:
         if value not in args:
             raise MostError(where, value, f"must be one of {', '.join(map(repr, args))}")

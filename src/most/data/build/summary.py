@@ -90,21 +90,21 @@ def is_test(name: str) -> bool:
 
 def page(summary: dict[str, Any]) -> list[str]:
     """The summary as lines to print."""
-    lines = [f"{'step':<22}{'file':<26}{'examples':<34}{'hours':>7}{'speakers':>10}"]
+    lines = [f"{'step':<30}{'file':<26}{'examples':<34}{'hours':>7}{'speakers':>10}"]
     for name, row in summary["steps"].items():
         if "not_made" in row:
-            lines.append(f"{name:<22}not made: {row['not_made']}")
+            lines.append(f"{name:<30}not made: {row['not_made']}")
         for file, made in row.get("examples", {}).items():
             lines.append(_line(name, file, made))
         for file, n in row.get("rows", {}).items():
-            lines.append(f"{name:<22}{file:<26}{n} rows")
+            lines.append(f"{name:<30}{file:<26}{n} rows")
         if left := row.get("left_out"):
             reasons = ", ".join(f"{n} {reason}" for reason, n in sorted(left.items(), key=lambda r: -r[1]))
-            lines.append(f"{name:<22}left out {sum(left.values())}: {reasons}")
+            lines.append(f"{name:<30}left out {sum(left.values())}: {reasons}")
     lines += [_line("all", side, made) for side, made in sorted(summary["totals"].items(), reverse=True)]
     return lines
 
 
 def _line(name: str, file: str, made: dict[str, Any]) -> str:
     tasks = ", ".join(f"{n} {task}" for task, n in made["tasks"].items())
-    return f"{name:<22}{file:<26}{tasks:<34}{made['hours']:>7.3f}{len(made['speakers']):>10}"
+    return f"{name:<30}{file:<26}{tasks:<34}{made['hours']:>7.3f}{len(made['speakers']):>10}"

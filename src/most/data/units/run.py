@@ -84,7 +84,8 @@ def fill(plans: Sequence[Plan], codec: Codec, engine: Engine, echo: Callable[[st
     seconds = sum(plan.seconds for plan in plans)
     shards = itertools.chain.from_iterable(plans)
     began = time.monotonic()
-    with tqdm(total=round(seconds), desc="encode", unit="audio-s", disable=not engine.progress or not seconds) as bar:
+    form = "{l_bar}{bar}| {n:.0f}/{total:.0f} s of sound [{elapsed}<{remaining}]"
+    with tqdm(total=seconds, desc="encode", bar_format=form, disable=not engine.progress or not seconds) as bar:
 
         def tick(done: float) -> None:
             # The total is an estimate.
