@@ -5,7 +5,7 @@
 
 Measures the machine's rates (`most bench`, which times a step of the model at reduced depth), plans the recipe with
 them, then trains that many steps of it in a process of its own. Prints predicted, measured and their ratio: seconds of
-a step (mean), and how far resident memory grew at its peak over what it was before the model was loaded.
+a step (mean), and how far anonymous memory grew until the last step, at its peak over what it was before loading.
 Micro-batches differ in size, so the planned ones and the real ones are the same first steps of the recipe.
 """
 
@@ -30,18 +30,28 @@ from most.settings import load_recipe
 from most.train.recipe import TrainRecipe
 
 CHILD = """
-import json, resource, sys, time
+import json, sys, threading, time
 from pathlib import Path
-import psutil, torch
+import torch
 from most.settings import load_recipe
 from most.train import run
 from most.train.recipe import TrainRecipe
 import most.train.models, most.train.trainer, transformers
 recipe = load_recipe(TrainRecipe, sys.argv[1], sys.argv[2:])
 opened = run.open_model
-before, seconds = [], []
+before, seconds, peak = [], [], [0]
+def anonymous():
+    # Without mapped files: training reads its data from some, and what is read stays resident until memory is short.
+    # Not ru_maxrss: a child begins with what its parent held.
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("RssAnon"))
+def watch():
+    while not peak[0] or threading.main_thread().is_alive():
+        peak[0] = max(peak[0], anonymous())
+        time.sleep(0.002)
 def open_model(*args, **kwargs):
-    before.append(psutil.Process().memory_info().rss)
+    before.append(anonymous())
+    threading.Thread(target=watch, daemon=True).start()
     return opened(*args, **kwargs)
 run.open_model = open_model
 step = run.MostTrainer._maybe_log_save_evaluate
@@ -49,9 +59,13 @@ def ends(self, *args, **kwargs):
     seconds.append(time.perf_counter())
     return step(self, *args, **kwargs)
 run.MostTrainer._maybe_log_save_evaluate = ends
+finish, trained = run._finish, []
+def finished(*args, **kwargs):
+    trained.append(peak[0])
+    return finish(*args, **kwargs)
+run._finish = finished
 run.train(recipe, echo=lambda _: None, progress=False)
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-print(json.dumps({"before": before[0], "peak": peak, "ends": seconds}))
+print(json.dumps({"before": before[0], "peak": trained[0], "ends": seconds}))
 """
 _WARM = 5
 

@@ -20,9 +20,11 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
+import psutil
 import torch
 from tqdm import tqdm
 
@@ -87,12 +89,17 @@ def by_workers(codec: Codec, manifest: Path, out: Path, workers: int) -> float:
 def peak_rss(manifest: Path, out: Path) -> float:
     """Peak resident memory (MB) of the largest process of the command, with one worker."""
     command = [sys.executable, "-m", "most", "data", "units", str(manifest), "--out", str(out), "--workers", "1"]
-    process = subprocess.Popen(
-        [*command, "--threads", "1", "--shard-size", "32"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    _, status, usage = os.wait4(process.pid, 0)
-    assert status == 0, command
-    return usage.ru_maxrss / 1e3
+    command += ["--threads", "1", "--shard-size", "32"]
+    process = psutil.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    peak = 0
+    # Looked at from outside: the peak that the system counts for a child begins with what its parent held.
+    while process.poll() is None:
+        for one in [process, *process.children(recursive=True)]:
+            with suppress(psutil.Error):
+                peak = max(peak, one.memory_info().rss)
+        time.sleep(0.02)
+    assert process.returncode == 0, command
+    return peak / 1e6
 
 
 def times_four(manifest: Path) -> Path:
