@@ -16,7 +16,7 @@ from most.errors import MostError
 from most.report.page import Figure
 
 TEXT_COLOUR, AUDIO_COLOUR = "#3b7dd8", "#e0762f"
-COLOURS = (TEXT_COLOUR, AUDIO_COLOUR, "#2a9d6f", "#b45bc4", "#c39a1c", "#d1495b", "#4aa3b5", "#8a8f98")
+COLOURS = (TEXT_COLOUR, AUDIO_COLOUR, "#2a9d6f", "#b45bc4", "#c39a1c", "#d1495b", "#4aa3b5", "#7d5a3c", "#8a8f98")
 NAMED_COLOURS = {"text": TEXT_COLOUR, "audio": AUDIO_COLOUR, "asr": "#2a9d6f", "tts": "#b45bc4"}
 INK = "#010203"  # stands for the page's own text colour until the SVG is written
 _WIDTH = 5.2  # inches: with 9 pt text, legible on a phone when scaled to its width
@@ -76,12 +76,13 @@ def loss_curves(
     y_label: str = "loss (nats per token)",
     caption: str = "",
     log_y: bool = False,
+    smooth: bool = True,
     reference: Mapping[str, float] | None = None,
 ) -> Figure:
     """Losses over training steps, one line a task or modality: `(step, value)` pairs, not-a-number left out.
 
-    The bold line is a mean over a twentieth of the points, the faint one what was measured. `reference`
-    draws level lines (chance, the untrained model).
+    The bold line is a mean over a twentieth of the points, the faint one what was measured; without `smooth` there is
+    the latter alone. `reference` draws level lines (chance, the untrained model).
 
     Raises:
         MostError: no points at all, or the extra `report` is missing.
@@ -95,18 +96,19 @@ def loss_curves(
     for name, points in kept.items():
         colour = NAMED_COLOURS.get(name.lower()) or next(spare, COLOURS[-1])
         x, y = points[:, 0], points[:, 1]
-        many = len(x) > 40
+        many = smooth and len(x) > 40
         if many:
             ax.plot(x, y, color=colour, alpha=0.25, linewidth=0.8)
-        smooth = _smoothed(y, len(x) // 40) if many else y
-        ax.plot(x, smooth, color=colour, linewidth=2, marker="" if len(x) > 1 else "o", label=plain_label(name))
+        line = _smoothed(y, len(x) // 40) if many else y
+        ax.plot(x, line, color=colour, linewidth=2, marker="" if len(x) > 1 else "o", label=plain_label(name))
     for name, level in (reference or {}).items():
         ax.axhline(level, color=INK, linewidth=1, linestyle=(0, (4, 3)), alpha=0.5, label=plain_label(name))
     if log_y:
         from matplotlib.ticker import LogLocator
 
         ax.set_yscale("log")
-        ax.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        bottom, top = ax.get_ylim()
+        ax.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if top < 100 * bottom else (1.0,)))
         ax.yaxis.set_major_formatter("{x:g}")
         ax.yaxis.set_minor_formatter("")
     else:

@@ -102,7 +102,9 @@ def _optimisation(history: Sequence[dict[str, Any]]) -> list[Piece]:
     parts = {k.removeprefix("grad_norm/").replace("_", " "): _points(history, k) for k in _keys(history, "grad_norm/")}
     return _there(
         [
-            _curves({"learning rate": _points(history, "learning_rate")}, "Learning rate", "learning rate"),
+            _curves(
+                {"learning rate": _points(history, "learning_rate")}, "Learning rate", "learning rate", smooth=False
+            ),
             _curves({"all": _points(history, "grad_norm")}, "Gradient norm", "norm before clipping", log_y=True),
             _curves(parts, "Gradient norm by part", "norm before clipping", log_y=True),
         ]
@@ -237,12 +239,12 @@ def _what(recipe: dict[str, Any], plan: dict[str, Any] | None) -> list[Piece]:
 
 
 def _curves(
-    curves: dict[str, list[tuple[float, float]]], title: str, y_label: str, caption: str = "", log_y: bool = False
+    curves: dict[str, list[tuple[float, float]]], title: str, y_label: str, caption: str = "", **how: Any
 ) -> Figure | None:
     """None where there is no finite point."""
-    kept = {n: [(s, v) for s, v in p if np.isfinite(v) and (v > 0 or not log_y)] for n, p in curves.items()}
+    kept = {n: [(s, v) for s, v in p if np.isfinite(v) and (v > 0 or not how.get("log_y"))] for n, p in curves.items()}
     kept = {n: p[:: -(-len(p) // _POINTS)] for n, p in kept.items() if p}
-    return loss_curves(kept, title=title, y_label=y_label, caption=caption, log_y=log_y) if kept else None
+    return loss_curves(kept, title=title, y_label=y_label, caption=caption, **how) if kept else None
 
 
 def _there(pieces: Sequence[Piece | None]) -> list[Piece]:
