@@ -1,7 +1,7 @@
 """What `most plan` predicts against what training does: seconds a step, and memory.
 
     most demo --out runs/demo                                 # once, for its data and its model before training
-    python benchmarks/plan.py recipes/demo/stage1.yaml --steps 60
+    python benchmarks/plan.py recipes/demo/stage1.yaml --steps 200
 
 Measures the machine's rates (`most bench`, which times a step of the model at reduced depth), plans the recipe with
 them, then trains that many steps of it in a process of its own. Prints predicted, measured and their ratio: seconds of
@@ -12,6 +12,7 @@ Micro-batches differ in size, so the planned ones and the real ones are the same
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import statistics
 import subprocess
@@ -67,14 +68,15 @@ run._finish = finished
 run.train(recipe, echo=lambda _: None, progress=False)
 print(json.dumps({"before": before[0], "peak": trained[0], "ends": seconds}))
 """
-_WARM = 5
+_WARM_SHARE = 0.5
+"""Of the steps: a new process is slow for some seconds."""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("recipe", type=Path)
     parser.add_argument("overrides", nargs="*", help="key=value settings that win over the recipe")
-    parser.add_argument("--steps", type=int, default=60)
+    parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--bench-layers", type=int, help="depth that is timed for the prediction; default 2 mixtures")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -95,8 +97,8 @@ def main() -> None:
         (recipe.output / BENCH).write_text(rates_to_json(found.rates, found.about()), encoding="utf-8")
         command = [sys.executable, "-c", CHILD, str(args.recipe), *overrides]
         row = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1])
-    ends = row["ends"]
-    seconds = statistics.mean(b - a for a, b in zip(ends[_WARM:], ends[_WARM + 1 :], strict=False))
+    ends = row["ends"][int(_WARM_SHARE * args.steps) :]
+    seconds = statistics.mean(b - a for a, b in itertools.pairwise(ends))
     grown = row["peak"] - row["before"]
     layers = config.text_config.num_hidden_layers
     print(f"timed for the prediction: {found.layers} of {layers} layers, {found.rows} x {found.width} positions")
