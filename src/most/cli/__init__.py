@@ -8,12 +8,14 @@ import typer
 
 from most.errors import MostError
 
+HELP = "MoST: turn a pretrained mixture-of-experts language model into one that listens and speaks."
+
 
 def build_app() -> typer.Typer:
     """All verbs under one command. They are imported here, so that importing this module costs nothing."""
     from most.cli import codec, data, demo, foreign, model, plan, speech
 
-    app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+    app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=HELP)
     app.add_typer(codec.app, name="codec", help="Units and vocoders: train, apply, measure.")
     app.add_typer(foreign.app, name="import", help="Speech parts of other projects: HuBERT, k-means, HiFi-GAN.")
     app.add_typer(data.app, name="data", help="Corpora and training arrays.")
