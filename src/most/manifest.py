@@ -80,9 +80,15 @@ class Example:
             raise MostError("turns", self.id, "an example needs at least one turn")
 
 
-def _lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    if not path.is_file():
-        raise MostError("manifest", path, "no such file; give the path of a JSONL manifest")
+def json_rows(path: Path, field: str) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Line number and object of each line of a JSONL file; empty lines are passed over.
+
+    Args:
+        field: what errors call the file.
+
+    Raises:
+        MostError: a line that is no JSON object; names file and line.
+    """
     with path.open(encoding="utf-8") as f:
         for number, line in enumerate(f, 1):
             if not line.strip():
@@ -90,12 +96,16 @@ def _lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
             try:
                 row = json.loads(line)
             except json.JSONDecodeError as e:
-                raise MostError(
-                    "manifest", f"{path}:{number}", f"is not JSON ({e.msg}); mend or remove the line"
-                ) from e
+                raise MostError(field, f"{path}:{number}", f"is not JSON ({e.msg}); mend or remove the line") from e
             if not isinstance(row, dict):
-                raise MostError("manifest", f"{path}:{number}", "must be a JSON object a line")
+                raise MostError(field, f"{path}:{number}", "must be a JSON object a line")
             yield number, row
+
+
+def _lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    if not path.is_file():
+        raise MostError("manifest", path, "no such file; give the path of a JSONL manifest")
+    yield from json_rows(path, "manifest")
 
 
 def _ref(row: Any, folder: Path, where: str) -> AudioRef:

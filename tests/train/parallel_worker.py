@@ -30,7 +30,7 @@ from most.train.parallel import (
     join_processes,
     parallel_arguments,
 )
-from most.train.sharded import ShardedCheckpoints, save_whole
+from most.train.sharded import ShardedCheckpoints, whole_state
 
 ALPHAS = (0.0, 0.1)
 ENGINES = {
@@ -147,7 +147,8 @@ def train(folder: Path, engine: str, *, world: int, rank: int, out: Path, resume
     trainer = Run(model=model, args=args, train_dataset=dataset, data_collator=recorder, parallel=settings)
     trainer.losses = []
     trainer.train(resume_from_checkpoint=str(resume) if resume else None)
-    save_whole(trainer, out / "final")
+    whole = trainer.accelerator.unwrap_model(trainer.model)
+    whole.save_pretrained(out / "final", state_dict=whole_state(trainer), is_main_process=args.should_save)
     (out / f"rank{rank}.json").write_text(json.dumps({"losses": trainer.losses, "ids": recorder.ids}))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
@@ -126,13 +126,6 @@ def plan(
         fits=fits,
         advice=tuple(advice),
     )
-
-
-def with_overrides(recipe: TrainRecipe, *, experts: int | None, tensor: int | None, data: str | None) -> TrainRecipe:
-    """The recipe with another parallel layout."""
-    chosen = {"experts": experts, "tensor": tensor, "data": data}
-    changed = {k: v for k, v in chosen.items() if v is not None}
-    return replace(recipe, parallel=replace(recipe.parallel, **changed)) if changed else recipe
 
 
 def _weights(model: Any, config: MostConfig) -> Weights:

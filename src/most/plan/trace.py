@@ -55,10 +55,6 @@ class Trace:
         """Of forward and backward."""
         return sum(self.forward_flops.values()) + self.backward_flops
 
-    @property
-    def bytes_moved(self) -> int:
-        return sum(n * moved for (_, moved, _), n in self.kernels.items())
-
 
 def trace(model: Any, rows: int, width: int, *, checkpointing: bool, part_of: Callable[[str], str]) -> Trace:
     """Trace forward and backward of a MoST on the meta device.

@@ -36,6 +36,7 @@ from most.train.parallel import (
 )
 from most.train.preflight import check_arrays, check_length
 from most.train.recipe import FREE_TO_CHANGE, TrainRecipe
+from most.train.sharded import whole_state
 from most.train.step_view import StepObserver
 from most.train.trainable import Trainable, select
 from most.train.trainer import HistoryWriter, LogBeforeSaving, MostTrainer
@@ -167,8 +168,7 @@ def _finish(recipe: TrainRecipe, opened: Trained, trainable: Trainable, trainer:
     shutil.rmtree(part, ignore_errors=True)
     if trainable.adapters is not None:
         trainable.adapters.merge_and_unload()
-    sharded = recipe.parallel.sharded and trainer.args.world_size > 1
-    state = trainer.accelerator.get_state_dict(trainer.model) if sharded and trainer.is_fsdp_enabled else None
+    state = whole_state(trainer)
     try:
         opened.save(part, state, trainer.args.should_save)
         if trainer.args.should_save:

@@ -81,11 +81,12 @@ def load_whole(model: Any, folder: Path) -> None:
         raise MostError("checkpoint", folder, f"lacks {len(lost)} weights, such as {lost[0]}")
 
 
-def save_whole(trainer: Trainer, folder: Path) -> None:
-    """Write the trained model whole, as one process would; every rank must call it."""
-    state = trainer.accelerator.get_state_dict(trainer.model) if trainer.is_fsdp_enabled else None
-    model: Any = trainer.accelerator.unwrap_model(trainer.model)
-    model.save_pretrained(folder, state_dict=state, is_main_process=trainer.args.should_save)
+def whole_state(trainer: Trainer) -> dict[str, Any] | None:
+    """The trained weights gathered from all ranks, to save as one process would; every rank must call it.
+
+    None where the model itself gathers them, or where each rank holds them all.
+    """
+    return trainer.accelerator.get_state_dict(trainer.model) if trainer.is_fsdp_enabled else None
 
 
 def _for_groups(state: dict[str, Any], n: int) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from most.errors import MostError, nearest
+from most.manifest import json_rows
 
 DialogueRole = Literal["user", "assistant"]
 ROLES: tuple[str, ...] = get_args(DialogueRole)
@@ -175,22 +176,15 @@ def read_dialogues(path: str | os.PathLike[str]) -> Iterator[Dialogue]:
 
 def _read(path: Path) -> Iterator[Dialogue]:
     seen: dict[str, int] = {}
-    with path.open(encoding="utf-8") as f:
-        for number, line in enumerate(f, 1):
-            if not line.strip():
-                continue
-            try:
-                dialogue = dialogue_from_row(json.loads(line))
-            except json.JSONDecodeError as e:
-                raise MostError("dialogues", f"{path}:{number}", f"is not JSON ({e.msg}); mend or remove it") from e
-            except MostError as e:
-                raise MostError("dialogues", f"{path}:{number}", str(e)) from e
-            if dialogue.id in seen:
-                raise MostError(
-                    "id", f"{path}:{number}: {dialogue.id}", f"was used on line {seen[dialogue.id]} already"
-                )
-            seen[dialogue.id] = number
-            yield dialogue
+    for number, row in json_rows(path, "dialogues"):
+        try:
+            dialogue = dialogue_from_row(row)
+        except MostError as e:
+            raise MostError("dialogues", f"{path}:{number}", str(e)) from e
+        if dialogue.id in seen:
+            raise MostError("id", f"{path}:{number}: {dialogue.id}", f"was used on line {seen[dialogue.id]} already")
+        seen[dialogue.id] = number
+        yield dialogue
 
 
 def write_dialogues(path: str | os.PathLike[str], dialogues: Iterable[Dialogue]) -> int:

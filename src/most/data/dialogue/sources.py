@@ -6,7 +6,6 @@ What cannot be spoken is left out, counted by reason and listed beside the resul
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import re
 from collections.abc import Iterable, Iterator
@@ -17,6 +16,7 @@ from most.data.dialogue.collected import Collected, Rejection, write_collected
 from most.data.dialogue.dialogue import Dialogue, dialogue_from_row, from_messages, read_dialogues
 from most.data.dialogue.filters import SpeechLimits, reasons_against
 from most.errors import MostError, nearest
+from most.manifest import json_rows
 
 ASSETS = Path(__file__).resolve().parents[2] / "assets" / "dialogues"
 SHIPPED = "self-dialogue"
@@ -88,17 +88,8 @@ def read_chat_jsonl(path: str | os.PathLike[str], *, licence: str = "") -> Itera
 
 
 def _read_chat(path: Path, licence: str) -> Iterator[Dialogue | Rejection]:
-    with path.open(encoding="utf-8") as f:
-        for number, line in enumerate(f, 1):
-            if not line.strip():
-                continue
-            try:
-                row = json.loads(line)
-            except json.JSONDecodeError as e:
-                raise MostError("source", f"{path}:{number}", f"is not JSON ({e.msg}); mend or remove the line") from e
-            if not isinstance(row, dict):
-                raise MostError("source", f"{path}:{number}", "must be a JSON object a line")
-            yield _try(row, id=f"{path.stem}-{number:07d}", source=path.stem, licence=licence)
+    for number, row in json_rows(path, "source"):
+        yield _try(row, id=f"{path.stem}-{number:07d}", source=path.stem, licence=licence)
 
 
 def read_dataset(
