@@ -52,8 +52,23 @@ def load_splits(source: Path | str, config: str | None, revision: str | None) ->
     return dict(found)
 
 
+class _OfHub:
+    """Splits of a dataset, opened once."""
+
+    source: Path
+    config: str | None
+    revision: str | None
+
+    @cached_property
+    def _splits(self) -> dict[str, Any]:
+        return load_splits(self.source, self.config, self.revision)
+
+    def splits(self) -> tuple[str, ...]:
+        return tuple(self._splits)
+
+
 @dataclass(frozen=True, kw_only=True)
-class HubSpeech:
+class HubSpeech(_OfHub):
     """`source` is a hub name (`owner/name`) or a folder.
 
     Args:
@@ -77,13 +92,6 @@ class HubSpeech:
     url: str = ""
     title: ClassVar[str] = "Hugging Face dataset"
     text_only: ClassVar[bool] = False
-
-    @cached_property
-    def _splits(self) -> dict[str, Any]:
-        return load_splits(self.source, self.config, self.revision)
-
-    def splits(self) -> tuple[str, ...]:
-        return tuple(self._splits)
 
     def items(self, split: str) -> Iterator[Item]:
         import datasets
@@ -159,7 +167,7 @@ def _name(value: Any) -> str:
 
 
 @dataclass(frozen=True, kw_only=True)
-class HubText:
+class HubText(_OfHub):
     """Text of a Hugging Face dataset, a document a row. `source` is a hub name or a folder.
 
     Args:
@@ -178,13 +186,6 @@ class HubText:
     url: str = ""
     title: ClassVar[str] = "Hugging Face text dataset"
     text_only: ClassVar[bool] = True
-
-    @cached_property
-    def _splits(self) -> dict[str, Any]:
-        return load_splits(self.source, self.config, self.revision)
-
-    def splits(self) -> tuple[str, ...]:
-        return tuple(self._splits)
 
     def items(self, split: str) -> Iterator[Item]:
         rows = self._splits[split]
