@@ -24,11 +24,12 @@ def convert(
     out: Annotated[Path, typer.Option(help="Folder to write; must not exist. An interrupted conversion goes on.")],
     partition: Annotated[
         str | None,
-        typer.Option(help="index, usage or random split; expand; upcycle. Default: index, or upcycle if dense."),
+        typer.Option(help="index, usage or random split; expand; upcycle; none. Default: index, or upcycle if dense."),
     ] = None,
     scores_over: Annotated[
         str | None, typer.Option(help="Router scores compete over all experts (the paper) or their own group.")
     ] = None,
+    text_experts: Annotated[int | None, typer.Option(help="Of a split: experts text keeps; default half.")] = None,
     audio_experts: Annotated[int | None, typer.Option(help="expand: experts to add; default as many as are.")] = None,
     experts_per_group: Annotated[int, typer.Option(help="upcycle: experts of each modality.")] = 4,
     top_k: Annotated[int, typer.Option(help="upcycle: experts a token.")] = 2,
@@ -48,7 +49,8 @@ def convert(
     from most.settings import build
 
     values = {
-        "partition": partition, "scores_over": scores_over, "audio_experts": audio_experts,
+        "partition": partition, "scores_over": scores_over, "text_experts": text_experts,
+        "audio_experts": audio_experts,
         "experts_per_group": experts_per_group, "top_k": top_k, "shared_expert": shared_expert,
         "calibration": calibration and str(calibration), "audio_stack": audio_stack,
         "modality_routing": modality_routing, "new_row_noise": new_row_noise, "seed": seed,

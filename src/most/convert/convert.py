@@ -34,7 +34,7 @@ from most.model.families import FAMILIES, family_of
 from most.model.install import moe_routers
 from most.model.load import load_backbone
 from most.model.modeling import MostForConditionalGeneration
-from most.model.partition import ExpertPartition
+from most.model.partition import WHOLE, ExpertPartition
 from most.model.processing import MostProcessor, add_speech_tokens
 from most.speech.codec import Codec, default_codec_dir
 from most.vocab import MARKER_TOKENS
@@ -119,8 +119,9 @@ def _settled(settings: ConvertSettings, model_type: str) -> ConvertSettings:
     if dense != (partition == "upcycle"):
         remedy = "is dense: it can only be upcycled" if dense else "is a mixture of experts already; it is not upcycled"
         raise MostError("partition", partition, f"{model_type} {remedy}")
-    scores_over = settings.scores_over or ("all" if partition in SPLITS else "own")
-    return replace(settings, partition=partition, scores_over=scores_over)
+    scores_over = settings.scores_over or ("all" if partition in (*SPLITS, WHOLE) else "own")
+    routing = settings.modality_routing and partition != WHOLE
+    return replace(settings, partition=partition, scores_over=scores_over, modality_routing=routing)
 
 
 def _target(
@@ -144,11 +145,13 @@ def _target(
         setattr(config, family_of(config).experts_key, len(experts))
         chosen = partitions.expanded(n_source, n_audio, n_layers)
     elif settings.partition == "usage":
-        chosen = partitions.by_use(_use(source, settings))
+        chosen = partitions.by_use(_use(source, settings), settings.text_experts)
     elif settings.partition == "random":
-        chosen = partitions.at_random(n_source, n_layers, settings.seed)
+        chosen = partitions.at_random(n_source, n_layers, settings.seed, settings.text_experts)
+    elif settings.partition == WHOLE:
+        chosen = [ExpertPartition.whole(n_source)] * n_layers
     else:
-        chosen = partitions.by_index(n_source, n_layers)
+        chosen = partitions.by_index(n_source, n_layers, settings.text_experts)
     method, scores_over = settings.partition or "index", settings.scores_over or "all"
     chosen = [replace(p, method=method, scores_over=scores_over) for p in chosen]
     rows = view.get("model.embed_tokens.weight").shape[0]
@@ -299,6 +302,8 @@ def _report(
 ) -> dict[str, Any]:
     first = ExpertPartition.from_json(config.partitions[0])  # type: ignore[index]
     experts = f"{len(first.text)} text and {len(first.audio)} audio experts a layer ({settings.partition})"
+    if first.method == WHOLE:
+        experts = f"{first.num_experts} experts a layer, undivided"
     return {
         "source": str(source), "revision": opened.revision, "model_type": opened.config.model_type,
         "becomes": config.text_config.model_type,  # type: ignore[union-attr]

@@ -10,7 +10,7 @@ from typing import Any
 
 from most.convert.convert import EMBEDDINGS, PREFIX, REPORT
 from most.convert.export import read_config
-from most.convert.layout import DOWN, GATE_UP, Layout, layout_of, split_name
+from most.convert.layout import DOWN, GATE_UP, LAYOUTS, Layout, layout_of, split_name
 from most.convert.source import read_tensors
 from most.errors import MostError
 from most.model.configuration import MostConfig, encoder_shape
@@ -126,9 +126,9 @@ def count_parameters(shapes: Mapping[str, Sequence[int]], config: MostConfig) ->
 
 
 def part_of(name: str, model_type: str) -> str:
-    """The part of PARTS that a weight of a MoST is in; experts are all `routed_experts`."""
+    """The part of PARTS that a weight is in; experts are all `routed_experts`. A dense model's MLPs lie in `mlp`."""
     _, rest = split_name(name.removeprefix(PREFIX))
-    return _part(name, rest, layout_of(model_type))
+    return _part(name, rest, LAYOUTS.get(model_type, Layout()))
 
 
 def _sizes(shapes: Mapping[str, Sequence[int]], layout: Layout) -> dict[tuple[str, str], int]:

@@ -17,24 +17,26 @@ from most.model.partition import ExpertPartition
 from most.model.router import in_order
 
 
-def by_index(n_experts: int, n_layers: int) -> list[ExpertPartition]:
+def by_index(n_experts: int, n_layers: int, text_experts: int | None = None) -> list[ExpertPartition]:
     """The paper's: the first half for text."""
-    return [ExpertPartition.split_by_index(n_experts)] * n_layers
+    return [ExpertPartition.split_by_index(n_experts, text_experts)] * n_layers
 
 
-def at_random(n_experts: int, n_layers: int, seed: int) -> list[ExpertPartition]:
+def at_random(n_experts: int, n_layers: int, seed: int, text_experts: int | None = None) -> list[ExpertPartition]:
     """A control: each layer split anew."""
     rng = np.random.default_rng(seed)
-    return [_split(rng.permutation(n_experts).tolist(), "random") for _ in range(n_layers)]
+    orders = [rng.permutation(n_experts).tolist() for _ in range(n_layers)]
+    return [ExpertPartition.split_in_order(order, "random", text_experts) for order in orders]
 
 
-def by_use(counts: np.ndarray) -> list[ExpertPartition]:
+def by_use(counts: np.ndarray, text_experts: int | None = None) -> list[ExpertPartition]:
     """The experts that text uses most stay text experts, so that conversion costs it least.
 
     Args:
         counts: (layers, experts), how often calibration text picked each expert.
     """
-    return [_split(np.argsort(-row, kind="stable").tolist(), "usage") for row in counts]
+    orders = [np.argsort(-row, kind="stable").tolist() for row in counts]
+    return [ExpertPartition.split_in_order(order, "usage", text_experts) for order in orders]
 
 
 def expanded(n_experts: int, n_audio: int, n_layers: int) -> list[ExpertPartition]:
@@ -114,8 +116,3 @@ def _chunks(tokenizer: Any, texts: Sequence[str], n_tokens: int, length: int) ->
         if len(ids):
             out.append(ids)
     return out
-
-
-def _split(order: Sequence[int], method: str) -> ExpertPartition:
-    half = (len(order) + 1) // 2
-    return ExpertPartition(num_experts=len(order), text=tuple(order[:half]), audio=tuple(order[half:]), method=method)

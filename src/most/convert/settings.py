@@ -17,9 +17,11 @@ class ConvertSettings:
 
     Args:
         partition: `index` (the paper), `usage` or `random` split the experts there are; `expand` adds copies of them
-            for audio; `upcycle` makes experts of a dense model's MLPs. None: `index`, or `upcycle` for a dense source.
+            for audio; `upcycle` makes experts of a dense model's MLPs; `none` divides nothing and leaves routing to the
+            backbone, a baseline. None: `index`, or `upcycle` for a dense source.
         scores_over: what the router's scores compete with: `all` experts (the paper) or their `own` group. None: `all`
             for splits, `own` for `expand` and `upcycle`, whose text group then routes as the source does.
+        text_experts: of a split: how many of a layer's experts text keeps; None for half.
         audio_experts: `expand`: experts to add to each layer; None for as many as there are.
         experts_per_group, top_k, shared_expert: `upcycle`: experts of each modality, how many of them a token uses, and
             whether a shared expert sees all tokens (None: where the architecture always has one).
@@ -33,8 +35,9 @@ class ConvertSettings:
         max_shard_bytes: size of the weight files; also what an interrupted conversion loses at most.
     """
 
-    partition: Literal["index", "usage", "random", "expand", "upcycle"] | None = None
+    partition: Literal["index", "usage", "random", "expand", "upcycle", "none"] | None = None
     scores_over: Literal["all", "own"] | None = None
+    text_experts: int | None = None
     audio_experts: int | None = None
     experts_per_group: int = 4
     top_k: int = 2
@@ -57,6 +60,8 @@ class ConvertSettings:
                 raise MostError(
                     name, getattr(self, name), f"belongs to partition {partition!r}, not {self.partition!r}"
                 )
+        if self.text_experts is not None and self.partition not in (None, *SPLITS):
+            raise MostError("text_experts", self.text_experts, f"belongs to a split, not to {self.partition!r}")
         for name in ("experts_per_group", "top_k", "calibration_tokens", "audio_stack", "max_shard_bytes"):
             if getattr(self, name) < 1:
                 raise MostError(name, getattr(self, name), "must be at least 1")

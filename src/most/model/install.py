@@ -8,14 +8,14 @@ not a forward hook: gradient checkpointing recomputes a layer with the same argu
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
 from torch import nn
 
 from most.errors import MostError
-from most.model.families import family_of
+from most.model.families import FAMILIES, family_of
 from most.model.partition import ExpertPartition, resolve
 from most.model.router import ModalityRouterMixin, in_order, modality_router_class, modality_scope
 
@@ -40,6 +40,8 @@ def moe_routers(causal_lm: nn.Module) -> list[tuple[nn.Module, str]]:
     """The module that holds the router, and the router's name in it, for each MoE layer in order."""
     found = []
     decoder: Any = causal_lm.get_decoder()  # type: ignore[operator]
+    if decoder.config.model_type not in FAMILIES:
+        return []
     family = family_of(decoder.config)
     name = family.router.removeprefix(family.block + ".")
     for layer in decoder.layers:
@@ -63,32 +65,43 @@ def install(
     """Make every decoder layer consume `modality_ids` and every router route by it. A second call re-partitions.
 
     Args:
-        causal_lm: a transformers MoE model; changed in place.
+        causal_lm: a transformers MoE model, or without `routing` a dense one; changed in place.
         partitions: none (split by index), one for all layers, or one for each MoE layer.
-        routing: False keeps the backbone's own routing and ignores `modality_ids`.
+        routing: False keeps the backbone's own routing and ignores `modality_ids`; partitions are then for the record.
 
     Raises:
         MostError: an unknown family or convention, a model without MoE layers, or partitions that do not fit.
     """
     decoder: Any = causal_lm.get_decoder()  # type: ignore[operator]
     config = decoder.config
+    if config.model_type not in FAMILIES and not routing:
+        _take_modality_ids(decoder.layers)
+        return
     family = family_of(config)
     rule = family.rule(config)
     found = moe_routers(causal_lm)
     if not found:
         raise MostError("backbone", type(causal_lm).__name__, "has no MoE layer; upcycle it first")
+    if not partitions and not routing:
+        partitions = [ExpertPartition.whole(family.num_experts(config))]
     chosen = resolve(partitions, num_experts=family.num_experts(config), top_k=rule.top_k, n_layers=len(found))
     for partition in dict.fromkeys(chosen):
+        if routing and not partition.audio:
+            raise MostError("partition", partition.method, "gives audio no expert; turn modality_routing off with it")
         rule.check(partition)
-    for layer in decoder.layers:
-        if not isinstance(layer, ModalityLayerMixin):
-            layer.__class__ = modality_layer_class(type(layer))
+    _take_modality_ids(decoder.layers)
     for (holder, name), partition in zip(found, chosen, strict=True):
         router: Any = getattr(holder, name)
         if not isinstance(router, ModalityRouterMixin):
             router.reverses = _reverses(router)
             router.__class__ = modality_router_class(type(router))
         router.set_partition(partition, rule, routing=routing)
+
+
+def _take_modality_ids(layers: Iterable[nn.Module]) -> None:
+    for layer in layers:
+        if not isinstance(layer, ModalityLayerMixin):
+            layer.__class__ = modality_layer_class(type(layer))
 
 
 @torch.no_grad()

@@ -275,7 +275,7 @@ class MostForConditionalGeneration(MostPreTrainedModel, AudioGenerationMixin):
         result.loss, result.text_loss, result.audio_loss = losses.total, losses.text, losses.audio
         result.n_text_labels, result.n_audio_labels = losses.n_text, losses.n_audio
         result.token_losses = losses.per_token
-        if alpha > 0:
+        if alpha > 0 and router_logits:
             if token_mask is None and attention_mask is not None and attention_mask.ndim == 2:
                 token_mask = attention_mask
             loss = alpha * self._balance_loss(router_logits, modality_ids, token_mask, labels.shape, sequence_ids)

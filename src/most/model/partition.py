@@ -15,6 +15,8 @@ from most.errors import MostError, nearest
 
 _FIELDS = ("num_experts", "text", "audio", "method", "scores_over")
 _SCORES_OVER = ("all", "own")
+WHOLE = "none"
+"""The method of a layer that is not divided: the backbone routes as it did, and audio has no experts of its own."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,11 +47,11 @@ class ExpertPartition:
         object.__setattr__(self, "audio", tuple(sorted(int(i) for i in self.audio)))
         for name, group in (("text", self.text), ("audio", self.audio)):
             where = f"partition.{name}"
-            if not group:
+            if not group and (self.method, name) != (WHOLE, "audio"):
                 raise MostError(where, group, "is empty; each modality needs experts of its own")
             if len(set(group)) != len(group):
                 raise MostError(where, group, "names an expert twice")
-            if group[0] < 0 or group[-1] >= self.num_experts:
+            if group and (group[0] < 0 or group[-1] >= self.num_experts):
                 raise MostError(
                     where, group, f"names an expert that does not exist; they are 0 to {self.num_experts - 1}"
                 )
@@ -62,14 +64,33 @@ class ExpertPartition:
             raise MostError("partition", left, "these experts are in neither group; every expert needs a modality")
 
     @classmethod
-    def split_by_index(cls, num_experts: int) -> ExpertPartition:
-        """The paper's split: the first half for text, the second for audio (text gets the odd one)."""
-        if num_experts < 2:
-            raise MostError("num_experts", num_experts, "a split needs at least 2 routed experts")
-        half = (num_experts + 1) // 2
-        return cls(
-            num_experts=num_experts, text=tuple(range(half)), audio=tuple(range(half, num_experts)), method="index"
-        )
+    def split_by_index(cls, num_experts: int, text_experts: int | None = None) -> ExpertPartition:
+        """The paper's split: the first half for text, the second for audio (text gets the odd one).
+
+        Args:
+            text_experts: how many experts text has, where it is not half of them.
+        """
+        return cls.split_in_order(range(num_experts), "index", text_experts)
+
+    @classmethod
+    def split_in_order(cls, order: Sequence[int], method: str, text_experts: int | None = None) -> ExpertPartition:
+        """The first `text_experts` of `order` (half of them where None) for text, the others for audio.
+
+        Raises:
+            MostError: a single expert, or a number that leaves a group empty.
+        """
+        n = len(order)
+        if n < 2:
+            raise MostError("num_experts", n, "a split needs at least 2 routed experts")
+        cut = (n + 1) // 2 if text_experts is None else text_experts
+        if not 1 <= cut < n:
+            raise MostError("text_experts", cut, f"must lie between 1 and {n - 1} of the {n} experts a layer has")
+        return cls(num_experts=n, text=tuple(order[:cut]), audio=tuple(order[cut:]), method=method)
+
+    @classmethod
+    def whole(cls, num_experts: int) -> ExpertPartition:
+        """No split, for a layer that routes as its backbone does; a single expert (a dense MLP) is one, too."""
+        return cls(num_experts=num_experts, text=tuple(range(num_experts)), audio=(), method=WHOLE)
 
     @classmethod
     def from_json(cls, row: Mapping[str, Any]) -> ExpertPartition:
@@ -94,7 +115,7 @@ class ExpertPartition:
     def check_top_k(self, top_k: int) -> None:
         """Raises MostError when a group cannot fill the router's top-k."""
         for name, group in (("text", self.text), ("audio", self.audio)):
-            if len(group) < top_k:
+            if len(group) < top_k and (self.method, name) != (WHOLE, "audio"):
                 raise MostError(
                     f"partition.{name}", group, f"holds {len(group)} experts, but the router picks {top_k} a token"
                 )

@@ -55,7 +55,7 @@ class RoutingCounter:
 
     def add(self, view: StepView) -> None:
         """Waits for nothing: sums stay on the device."""
-        if view.router_logits is None:
+        if not view.router_logits:
             return
         stats = routing_stats(
             view.router_logits, view.modality_ids, view.token_mask,

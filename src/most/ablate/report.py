@@ -1,0 +1,2 @@
+def write_ablation(recipe):
+    return recipe.output / "report.html"

@@ -1,0 +1,53 @@
+"""What is evaluated: a MoST with its codec, or a plain language model, behind one interface that says what it can do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, Protocol
+
+import numpy as np
+
+from most.evaluate.likelihood import Likelihood
+from most.generate.engine import Audio, Speech
+
+Capability = Literal["text", "hear", "speak"]
+
+
+class Subject(Protocol):
+    """A model under test. Answers do not depend on what shares a batch."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def capabilities(self) -> frozenset[Capability]: ...
+
+    def transcribe(self, audios: Sequence[Audio], *, max_new_tokens: int = 256) -> list[str]:
+        """What is said in each audio."""
+        ...
+
+    def speak(self, texts: Sequence[str], *, seeds: Sequence[int], max_seconds: float = 20.0) -> list[Speech]:
+        """Each text said; a seed a text fixes the draw."""
+        ...
+
+    def answer_text(self, questions: Sequence[Audio | str], *, max_new_tokens: int = 64) -> list[str]:
+        """The written answer to each question, spoken or (a `str`) written."""
+        ...
+
+    def answer_speech(
+        self, questions: Sequence[Audio | str], *, seeds: Sequence[int], max_seconds: float = 20.0
+    ) -> list[Speech]:
+        """The spoken answer to each question. A `str` is a written question; a file is given as a `Path`."""
+        ...
+
+    def text_likelihoods(self, texts: Sequence[tuple[str, str]]) -> list[Likelihood]:
+        """Of (context, continuation): how likely the continuation is; the context may be empty."""
+        ...
+
+    def unit_likelihoods(self, units: Sequence[tuple[np.ndarray, np.ndarray]]) -> list[Likelihood]:
+        """Of (context, continuation) as unit ids `(T,)`: how likely the continuation is; the context may be empty."""
+        ...
+
+    def units_of(self, wav: np.ndarray, rate: int) -> np.ndarray:
+        """The units `(T,)` of mono float audio."""
+        ...
