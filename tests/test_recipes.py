@@ -30,7 +30,7 @@ def test_recipe(path, tmp_path):
         from most.data.dialogue.voice.recipe import SpeakRecipe
 
         load_recipe(SpeakRecipe, path)
-    elif path.name.startswith("data"):
+    elif path.name.startswith("data") or path.name == "sets.yaml":
         from most.data.build.recipe import BuildRecipe, resolve
 
         recipe = load_recipe(BuildRecipe, path)
@@ -43,5 +43,15 @@ def test_recipe(path, tmp_path):
         if path.name == "codec.yaml":
             read_settings(UnitSettings, path, "units")
         read_settings(VocoderSettings, path, "vocoder")
+    elif path.parent.name == "ablate":
+        from most.ablate.recipe import AblateRecipe
+
+        load_recipe(AblateRecipe, path)
+    elif path.parent.name == "eval":
+        from most.evaluate.recipe import EvalRecipe
+
+        recipe = load_recipe(EvalRecipe, path)
+        named = {name: value or str(tmp_path) for name, value in recipe.variables.items()}
+        assert all(not task.left_out for task in dataclasses.replace(recipe, variables=named).resolved())
     else:
         load_recipe(TrainRecipe, path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 import types
 import typing
 from collections.abc import Mapping
@@ -15,6 +16,10 @@ import yaml
 from most.errors import MostError, nearest
 
 T = TypeVar("T")
+
+_IN_PACKAGE = Path(__file__).parent / "recipes"
+RECIPES = _IN_PACKAGE if _IN_PACKAGE.is_dir() else Path(__file__).resolve().parents[2] / "recipes"
+"""The recipes that come with the project: in the package of an installed wheel, at the root of a checkout."""
 
 
 def load_recipe(kind: type[T], path: str | os.PathLike[str], overrides: typing.Sequence[str] = ()) -> T:
@@ -121,6 +126,45 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
     if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
         raise MostError(where, value, f"must be of kind {hint.__name__}")
     return value
+
+
+class Unset(Exception):
+    """A variable that has no value."""
+
+
+_VARIABLE = re.compile(r"\$\{([^}]*)\}")
+
+
+def variables_in(value: Any) -> set[str]:
+    """Names of the `${name}` in the strings of plain data."""
+    return set(_VARIABLE.findall(repr(value)))
+
+
+def fill_variables(value: Any, variables: Mapping[str, str | None], where: str) -> Any:
+    """Plain data with the values of variables in the place of `${name}`.
+
+    Raises:
+        MostError: a name that is no variable.
+        Unset: one without a value; names it.
+    """
+    if isinstance(value, dict):
+        return {k: fill_variables(v, variables, f"{where}.{k}") for k, v in value.items()}
+    if isinstance(value, list):
+        return [fill_variables(v, variables, where) for v in value]
+    if not isinstance(value, str):
+        return value
+
+    def one(match: re.Match[str]) -> str:
+        name = match.group(1)
+        if name not in variables:
+            raise MostError(
+                where, value, f"no such variable; {nearest(name, variables)}" if variables else "no such variable"
+            )
+        if (found := variables[name]) is None:
+            raise Unset(name)
+        return str(found)
+
+    return _VARIABLE.sub(one, value)
 
 
 def to_plain(value: Any) -> Any:

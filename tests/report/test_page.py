@@ -12,6 +12,7 @@ import soundfile as sf
 from most.errors import MostError
 from most.evaluate.wer import word_errors
 from most.report.page import (
+    Band,
     Bullets,
     Clip,
     Clips,
@@ -138,3 +139,9 @@ def test_the_file_is_written_whole(tmp_path, tone):
 def test_rows_must_fit_their_columns():
     with pytest.raises(MostError, match="2 columns"):
         Table(columns=["a", "b"], rows=[[1, 2], [3]])
+
+
+def test_a_band_is_drawn_within_its_scale():
+    table = Table(columns=["x", "y"], rows=[("a", Band(low=-0.2, value=0.25, high=1.7))]).html()
+    assert "left:0.00%;width:100.00%" in table
+    assert "calc(25.00% - 1px)" in table

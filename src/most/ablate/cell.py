@@ -1,7 +1,7 @@
 """One cell of a grid: a backbone for a seed, or a variant for a seed, made by the project's own verbs.
 
-A cell lies in a folder of its own and goes on where it stopped. Its settings are kept there, so that a changed recipe is
-noticed; what only measures may change, and is then measured anew.
+A cell lies in a folder of its own and goes on where it stopped. Its settings are kept there, so that a changed recipe
+is noticed; what only measures may change, and is then measured anew.
 """
 
 from __future__ import annotations
@@ -85,10 +85,10 @@ def train_cell(recipe: AblateRecipe, cell: Cell, *, echo: Echo = print, progress
             if not start.exists():
                 source = _source(recipe, cell)
                 settings = recipe.conversion(cell.variant, cell.seed)
-                convert(source, start, settings=settings, echo=echo, progress=progress)
+                convert(source, start, codec=recipe.codec, settings=settings, echo=echo, progress=progress)
     with clock("train"):
         training = recipe.training(cell.backbone, start, folder / "train", cell.seed)
-        train(training, echo=echo, progress=progress)
+        train(training, echo=echo, progress=progress, estimate=False)
     if recipe.keep == "final":
         shutil.rmtree(start)
         for checkpoint in (folder / "train").glob("checkpoint-*"):

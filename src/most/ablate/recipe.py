@@ -7,13 +7,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from most.convert.backbone import BackboneRecipe
 from most.convert.settings import ConvertSettings
 from most.errors import MostError, nearest
 from most.settings import build
 from most.train.recipe import HeldOutSettings, TrainRecipe
+
+if TYPE_CHECKING:
+    from most.evaluate.recipe import EvalRecipe
 
 OWN_OF_A_CELL = ("model", "output", "seed")
 
@@ -59,7 +62,7 @@ class Claim:
         says: the claim in words.
         source: who makes it.
         better, worse: variants.
-        measures: keys of `losses`, or `task/metric` of the grid's tasks. All of them together decide.
+        measures: keys of `losses`, or `TASK/wer` of the grid's tasks. All of them together decide.
     """
 
     says: str
@@ -83,7 +86,8 @@ class AblateRecipe:
         open_question: variants of which the best is looked for, and the measures that say which it is.
         seeds: of weights, conversion and order of examples.
         workers: cells at a time; threads: of each, the cores divided by the workers when absent.
-        keep: `final` removes a cell's checkpoints and unconverted start once it is measured; `all` keeps them.
+        keep: `final` removes a cell's checkpoints and its converted start once it is trained; `all` keeps them.
+        codec: folder of the speech codec; the shipped one when absent.
     """
 
     output: Path
@@ -99,6 +103,7 @@ class AblateRecipe:
     workers: int = 1
     threads: int | None = None
     keep: Literal["final", "all"] = "final"
+    codec: Path | None = None
 
     def __post_init__(self) -> None:
         if len(self.variants) < 2:
@@ -128,11 +133,18 @@ class AblateRecipe:
                     raise MostError("open_question.among", name, nearest(name, self.variants))
             self._check_measures("open_question.measures", self.open_question.measures)
         self.training("", Path("model"), Path("output"), 0)
+        if self.tasks:
+            self.evaluation(Path("output"))
         for name, backbone in self.backbones.items():
             if backbone.init is not None:
                 self.fresh(name, Path("output"), 0)
             if backbone.train is not None:
                 self.training(name, Path("model"), Path("output"), 0)
+
+    @property
+    def measures(self) -> list[str]:
+        """What is measured: the names of `losses`, and `TASK/wer` for each task."""
+        return [*self.losses, *(f"{name}/wer" for name in self.tasks)]
 
     def fresh(self, backbone: str, output: Path, seed: int) -> BackboneRecipe:
         """The recipe of a fresh backbone."""
@@ -142,9 +154,9 @@ class AblateRecipe:
 
     def training(self, backbone: str, model: Path, output: Path, seed: int) -> TrainRecipe:
         """The recipe of a backbone's first training or, for the name "", of every variant's."""
-        tree, where = (
-            (self.backbones[backbone].train, f"backbones.{backbone}.train") if backbone else (self.train, "train")
-        )
+        tree, where = self.train, "train"
+        if backbone:
+            tree, where = self.backbones[backbone].train, f"backbones.{backbone}.train"
         _refuse(tree, OWN_OF_A_CELL, where)
         return build(TrainRecipe, {**(tree or {}), "model": model, "output": output, "seed": seed}, where)
 
@@ -154,13 +166,23 @@ class AblateRecipe:
         _refuse(tree, ("seed",), f"variants.{variant}.convert")
         return build(ConvertSettings, {**tree, "seed": seed}, f"variants.{variant}.convert")
 
+    def evaluation(self, output: Path) -> EvalRecipe:
+        """The recipe by which a cell's tasks are run."""
+        from most.evaluate.recipe import EvalRecipe
+
+        recipe = EvalRecipe(tasks=self.tasks, output=output, codec=self.codec)
+        for resolved in recipe.resolved():
+            if resolved.tree["family"] != "asr":
+                remedy = "cannot be compared item by item yet; name tasks of family asr"
+                raise MostError(f"tasks.{resolved.name}.family", resolved.tree["family"], remedy)
+        return recipe
+
     def _check_measures(self, where: str, measures: tuple[str, ...]) -> None:
         if not measures:
             raise MostError(where, measures, "names nothing to judge by")
         for measure in measures:
-            name = measure.split("/")[0]
-            if measure not in self.losses and name not in self.tasks:
-                raise MostError(where, measure, nearest(name, [*self.losses, *self.tasks]))
+            if measure not in self.measures:
+                raise MostError(where, measure, nearest(measure, self.measures))
 
 
 @dataclass(frozen=True, kw_only=True)

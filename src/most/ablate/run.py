@@ -57,11 +57,18 @@ def run_cell(recipe: AblateRecipe, cell: Cell) -> None:
     """Train and measure one cell; what its verbs say goes to its `log.txt`."""
     folder = cell.folder(recipe.output)
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / LOG).open("a", encoding="utf-8") as log, contextlib.redirect_stdout(log):
-        with contextlib.redirect_stderr(log):
-            train_cell(recipe, cell, echo=lambda line: print(line, flush=True))
-            if cell.variant:
-                measure_cell(recipe, cell, echo=lambda line: print(line, flush=True))
+    with (
+        (folder / LOG).open("a", encoding="utf-8") as log,
+        contextlib.redirect_stdout(log),
+        contextlib.redirect_stderr(log),
+    ):
+        train_cell(recipe, cell, echo=_line)
+        if cell.variant:
+            measure_cell(recipe, cell, echo=_line)
+
+
+def _line(text: str) -> None:
+    print(text, flush=True)
 
 
 def _run_all(recipe: AblateRecipe, cells: Sequence[Cell], look: Callable[[], None], echo: Callable[[str], Any]) -> None:

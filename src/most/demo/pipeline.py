@@ -24,15 +24,12 @@ from most.evaluate.judges import PocketSphinxDigits, score_speech
 from most.evaluate.wer import word_errors
 from most.generate.engine import Engine, SpeakSettings
 from most.manifest import Example, read_examples
-from most.settings import load_recipe
+from most.settings import RECIPES, load_recipe
 from most.speech.audio import read_audio, write_audio
 from most.speech.codec import Codec, default_codec_dir
 from most.train.recipe import TrainRecipe
 from most.train.run import train
 
-_PACKAGED = Path(__file__).resolve().parents[1] / "recipes"
-RECIPES = (_PACKAGED if _PACKAGED.is_dir() else Path(__file__).resolve().parents[3] / "recipes") / "demo"
-"""In an installed wheel they lie in the package, in a checkout at its root."""
 HELD_OUT = "lucas"
 VOICE = "theo"
 """Whose recordings it learns to speak from: the one whom the judge understands best (evaluate/CALIBRATION.md)."""
@@ -56,7 +53,7 @@ def run_demo(
     *,
     sizes: DemoSizes | None = None,
     settings: Sequence[str] = (),
-    recipes: Path = RECIPES,
+    recipes: Path = RECIPES / "demo",
     echo: Callable[[str], Any] = print,
 ) -> DemoResult:
     """Run every step into `out` and write `report.html`.

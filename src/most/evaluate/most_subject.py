@@ -11,7 +11,7 @@ import soxr
 from most.errors import MostError
 from most.evaluate.likelihood import Likelihood, text_likelihoods, unit_likelihoods
 from most.evaluate.subject import Capability
-from most.generate.engine import Audio, Engine, Speech, SpeakSettings
+from most.generate.engine import Audio, Engine, SpeakSettings, Speech
 
 
 class MostSubject:

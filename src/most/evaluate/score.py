@@ -64,6 +64,7 @@ def ratio_interval(
     *,
     groups: Sequence[str] | None = None,
     seed: int = 0,
+    n_bootstrap: int = N_BOOTSTRAP,
 ) -> tuple[float, float, float]:
     """Sum of `above` over sum of `below` (errors over words, loss over tokens) and its bootstrap 95 % interval.
 
@@ -77,7 +78,7 @@ def ratio_interval(
         names = {g: k for k, g in enumerate(dict.fromkeys(groups))}
         index = np.array([names[g] for g in groups])
         top, bottom = (np.bincount(index, weights=x, minlength=len(names)) for x in (top, bottom))
-    draws = np.random.default_rng(seed).integers(len(top), size=(N_BOOTSTRAP, len(top)))
+    draws = np.random.default_rng(seed).integers(len(top), size=(n_bootstrap, len(top)))
     rates = top[draws].sum(axis=1) / np.maximum(bottom[draws].sum(axis=1), 1e-12)
     low, high = np.percentile(rates, [2.5, 97.5])
     return float(top.sum() / bottom.sum()), float(low), float(high)

@@ -1,4 +1,4 @@
-"""What is evaluated: a MoST with its codec, or a plain language model, behind one interface that says what it can do."""
+"""What is evaluated: a MoST with its codec, or a plain language model; one interface says what it can do."""
 
 from __future__ import annotations
 

@@ -72,8 +72,24 @@ class Numbers:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Band:
+    """A cell of a table: a tick at `value`, a band from `low` to `high`, as shares of the column's scale."""
+
+    low: float
+    value: float
+    high: float
+
+    def html(self) -> str:
+        left, at, right = (100 * min(max(v, 0.0), 1.0) for v in (self.low, self.value, self.high))
+        return (
+            f'<span class="track"><i style="left:{left:.2f}%;width:{max(right - left, 0):.2f}%"></i>'
+            f'<u style="left:calc({at:.2f}% - 1px)"></u></span>'
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
 class Table:
-    """Rows under column heads; numbers are set right."""
+    """Rows under column heads; numbers are set right, a `Band` is drawn."""
 
     columns: Sequence[str]
     rows: Sequence[Sequence[object]]
@@ -90,7 +106,7 @@ class Table:
         kind = [' class="n"' if n else "" for n in numeric]
         head = "".join(f"<th{k}>{escape(str(c))}</th>" for k, c in zip(kind, self.columns, strict=True))
         body = "".join(
-            "<tr>" + "".join(f"<td{k}>{escape(_shown(c))}</td>" for k, c in zip(kind, row, strict=True)) + "</tr>"
+            "<tr>" + "".join(f"<td{k}>{_cell(c)}</td>" for k, c in zip(kind, row, strict=True)) + "</tr>"
             for row in self.rows
         )
         return _heading(self.title) + _table(head, body, self.note)
@@ -110,11 +126,7 @@ class WerTable:
         top = max([0.01, *(e.high for e in self.rows.values())])
         body = ""
         for name, e in self.rows.items():
-            left, width, at = (100 * v / top for v in (e.low, max(e.high - e.low, 0), e.wer))
-            track = (
-                f'<span class="track"><i style="left:{left:.2f}%;width:{width:.2f}%"></i>'
-                f'<u style="left:calc({at:.2f}% - 1px)"></u></span>'
-            )
+            track = Band(low=e.low / top, value=e.wer / top, high=e.high / top).html()
             body += (
                 f'<tr><td>{escape(name)}</td><td class="n"><b>{100 * e.wer:.1f}</b></td>'
                 f'<td class="n">{100 * e.low:.1f} to {100 * e.high:.1f}</td><td>{track}</td>'
@@ -243,6 +255,10 @@ def _heading(title: str) -> str:
 def _table(head: str, body: str, note: str) -> str:
     table = f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
     return table + (f'<p class="note">{escape(note)}</p>' if note else "")
+
+
+def _cell(value: object) -> str:
+    return value.html() if isinstance(value, Band) else escape(_shown(value))
 
 
 def _is_number(value: object) -> bool:

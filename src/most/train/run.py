@@ -53,11 +53,13 @@ def train(
     echo: Callable[[str], Any] = print,
     progress: bool = True,
     observers: Sequence[StepObserver] = (),
+    estimate: bool = True,
 ) -> Path:
     """Run a recipe to its end. Interrupted, the same call goes on from the last checkpoint.
 
     Args:
         observers: called with each micro-batch (`most.train.step_view`).
+        estimate: measure the machine first and say how long the run will take.
 
     Returns:
         The folder of the trained model (`<output>/final`), which loads with `from_pretrained`.
@@ -87,7 +89,7 @@ def train(
         echo(f"train: {recipe.model} -> {final}")
         echo(f"  reads {describe_sizes(dataset.examples)}")
         echo(f"  {recipe.steps} steps of {recipe.batch_size} examples; {_parts(trainable)}")
-        if rank == 0:
+        if rank == 0 and estimate:
             _say_estimate(recipe, opened.model, world_size, echo)
         _say_space(recipe, opened, trainable, echo)
         trainer = _trainer(recipe, opened, trainable, dataset, arguments, echo)

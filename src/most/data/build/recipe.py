@@ -12,9 +12,8 @@ from typing import Any
 
 from most.data.build.verbs import VERBS, Verb
 from most.errors import MostError, nearest
-from most.settings import build
+from most.settings import Unset, build, fill_variables, variables_in
 
-_VARIABLE = re.compile(r"\$\{([^}]*)\}")
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]*")
 _OWN_KEYS = ("verb", "optional")
 
@@ -45,7 +44,7 @@ class BuildRecipe:
                 raise MostError(f"steps.{name}.verb", step["verb"], nearest(str(step["verb"]), VERBS))
             if not isinstance(step.get("optional", False), bool):
                 raise MostError(f"steps.{name}.optional", step["optional"], "must be true or false")
-        used = set(_VARIABLE.findall(repr(self.steps)))
+        used = variables_in(self.steps)
         for name in self.variables:
             if name not in used:
                 raise MostError(f"variables.{name}", self.variables[name], f"no step uses it; {nearest(name, used)}")
@@ -73,10 +72,6 @@ class Step:
         return VERBS[self.verb_name]
 
 
-class _Unset(Exception):
-    """A variable without value."""
-
-
 def resolve(recipe: BuildRecipe) -> list[Step]:
     """The recipe's steps in their order.
 
@@ -90,9 +85,9 @@ def resolve(recipe: BuildRecipe) -> list[Step]:
         own = {k: v for k, v in tree.items() if k not in _OWN_KEYS}
         found: list[tuple[str, str]] = []
         try:
-            filled = _fill(own, recipe, where)
+            filled = fill_variables(own, recipe.variables, where)
             resolved = _point(filled, recipe, steps, where, found)
-        except _Unset as e:
+        except Unset as e:
             if not tree.get("optional"):
                 raise MostError(
                     f"variables.{e}", None, f"is not set and step {name!r} needs it; add variables.{e}=VALUE"
@@ -116,27 +111,6 @@ def resolve(recipe: BuildRecipe) -> list[Step]:
             inputs=tuple(found), left_out=f"@{gone[0]} is left out" if gone else "",
         )  # fmt: skip
     return list(steps.values())
-
-
-def _fill(value: Any, recipe: BuildRecipe, where: str) -> Any:
-    """The settings with the values of variables."""
-    if isinstance(value, dict):
-        return {k: _fill(v, recipe, f"{where}.{k}") for k, v in value.items()}
-    if isinstance(value, list):
-        return [_fill(v, recipe, where) for v in value]
-    if not isinstance(value, str):
-        return value
-
-    def one(match: re.Match[str]) -> str:
-        name = match.group(1)
-        if name not in recipe.variables:
-            remedy = f"no such variable; {nearest(name, recipe.variables)}" if recipe.variables else "no such variable"
-            raise MostError(where, value, remedy)
-        if recipe.variables[name] is None:
-            raise _Unset(name)
-        return str(recipe.variables[name])
-
-    return _VARIABLE.sub(one, value)
 
 
 def _point(value: Any, recipe: BuildRecipe, steps: dict[str, Step], where: str, found: list[tuple[str, str]]) -> Any:

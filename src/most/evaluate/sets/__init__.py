@@ -1,0 +1,1 @@
+"""Test sets in their published layouts, read into items."""

@@ -1,0 +1,30 @@
+"""What every test set says of itself, and how a recipe names one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from most.data.stand_ins.info import SET_FILE, SetInfo, read_info, write_info
+
+__all__ = ["SET_FILE", "SetInfo", "SetSettings", "read_info", "write_info"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SetSettings:
+    """A set as a recipe names it.
+
+    Args:
+        kind: the layout, one of those that the family reads.
+        path: folder or file, or a hub id where the layout has one.
+        options: further settings of that layout.
+    """
+
+    kind: str
+    path: str
+    options: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def folder(self) -> Path:
+        return Path(self.path)

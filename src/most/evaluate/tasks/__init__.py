@@ -1,0 +1,1 @@
+"""The five families of evaluation: each a task on one set."""

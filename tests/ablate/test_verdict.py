@@ -1,0 +1,36 @@
+"""Verdicts follow the rule that the page states."""
+
+import pytest
+
+from most.ablate.compare import Difference
+from most.ablate.recipe import Claim
+from most.ablate.verdict import Judged, Tested
+
+
+def _test(measure: str, value: float, *, width: float = 0.01, p: float = 0.001, agree: int = 3) -> Tested:
+    result = Difference(
+        difference=value, low=value - width, high=value + width, by_seed=(value,) * 3, agree=agree, p=p
+    )
+    return Tested(first="a", second="b", measure=measure, result=result, p_adjusted=p)
+
+
+@pytest.mark.parametrize(
+    ("tests", "verdict"),
+    [
+        ([_test("x", -0.1), _test("y", 0.0)], "reproduced"),
+        ([_test("x", 0.1), _test("y", 0.0)], "not reproduced"),
+        ([_test("x", -0.1), _test("y", 0.1)], "undecided"),
+        ([_test("x", -0.1, width=0.2)], "undecided"),
+        ([_test("x", -0.1, p=0.06)], "undecided"),
+        ([_test("x", -0.1, agree=2)], "undecided"),
+    ],
+)
+def test_verdicts(tests, verdict):
+    claim = Claim(says="", source="", better="a", worse="b", measures=tuple(t.measure for t in tests))
+    assert Judged(claim=claim, tests=tuple(tests)).verdict == verdict
+
+
+def test_the_reason_names_every_measure():
+    claim = Claim(says="", source="", better="a", worse="b", measures=("x", "y", "z"))
+    judged = Judged(claim=claim, tests=(_test("x", -0.1), _test("y", 0.1), _test("z", 0.0)))
+    assert judged.why == "better on x; worse on y; undecided on z"
