@@ -1,4 +1,4 @@
-"""Paired comparison: known differences are found, equal variants are not told apart, what cannot be paired is refused."""
+"""Paired comparison: known differences are found, equals are not told apart, what cannot be paired is refused."""
 
 import numpy as np
 import pytest
@@ -67,7 +67,7 @@ def test_holm_by_hand() -> None:
 
 
 def test_other_examples_or_seeds_are_refused() -> None:
-    with pytest.raises(MostError, match="e5.*same examples"):
+    with pytest.raises(MostError, match=r"e5.*same examples"):
         difference(_cells(0, n=5), _cells(0, n=6))
     with pytest.raises(MostError, match="no seed in common"):
         difference({0: {"a": (1.0, 1.0)}}, {1: {"a": (1.0, 1.0)}})

@@ -80,6 +80,6 @@ def test_a_failed_cell_is_named_and_the_others_are_done(grid):
         },
         seeds=[0], claims=[], open_question=None,
     )  # fmt: skip
-    with pytest.raises(MostError, match="1 failed.*broken, seed 0.*text_experts"):
+    with pytest.raises(MostError, match=r"1 failed.*broken, seed 0.*text_experts"):
         ablate(recipe, **QUIET)
     assert Cell("", "index", 0).model(recipe.output).exists()

@@ -8,9 +8,7 @@ from most.ablate.verdict import Judged, Tested
 
 
 def _test(measure: str, value: float, *, width: float = 0.01, p: float = 0.001, agree: int = 3) -> Tested:
-    result = Difference(
-        difference=value, low=value - width, high=value + width, by_seed=(value,) * 3, agree=agree, p=p
-    )
+    result = Difference(difference=value, low=value - width, high=value + width, by_seed=(value,) * 3, agree=agree, p=p)
     return Tested(first="a", second="b", measure=measure, result=result, p_adjusted=p)
 
 

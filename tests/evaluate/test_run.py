@@ -1,4 +1,4 @@
-"""A whole evaluation of a tiny real model: logs, resumption, batches, processes, failures, scores made from the logs."""
+"""A whole evaluation of a tiny real model: logs, resumption, batches, processes, failures, scores from the logs."""
 
 from __future__ import annotations
 
@@ -142,7 +142,7 @@ def test_a_task_that_cannot_work_stops_the_run(recipe, tiny_most, monkeypatch):
         raise MostError("judge", "x", "is not installed")
 
     monkeypatch.setattr(Asr, "answer", failing)
-    with pytest.raises(MostError, match="is not installed.*first items failed"):
+    with pytest.raises(MostError, match=r"is not installed.*first items failed"):
         evaluate(recipe, tiny_most, reports=False, **QUIET)
     assert not (recipe.output / "hear" / "items.jsonl").exists()
 
@@ -171,7 +171,7 @@ def test_a_plain_language_model_gets_what_applies(recipe, tiny_most):
         ({"tasks": {}}, "at least one task"),
         ({"tasks": {"a/b": {"family": "asr"}}}, "cannot name a folder"),
         ({"tasks": {"a": {"family": "asrr"}}, "variables": {}}, "did you mean 'asr'"),
-        ({"tasks": {"a": {"family": "asr", "set": {"kind": "manifest", "path": "${where}"}}}, "variables": {}}, "no such"),
+        ({"tasks": {"a": {"family": "asr", "set": {"kind": "x", "path": "${where}"}}}, "variables": {}}, "no such"),
         ({"variables": {"corpse": None}}, "no task uses it"),
         ({"batch_size": 0}, "at least 1"),
     ],

@@ -16,7 +16,10 @@ from most.data.build.recipe import Step
 from most.data.dialogue.sources import ASSETS, SHIPPED
 from most.data.dialogue.voice.recipe import SpeakRecipe, VoiceRecipe
 from most.data.dialogue.voice.size import WORDS_PER_SECOND
+from most.data.facts.settings import FactsStep, MannersStep
+from most.data.facts.table import chosen
 from most.data.read_aloud.recipe import ReadAloudRecipe
+from most.data.stand_ins.recipe import SBlimpRecipe, SpokenQaRecipe, StandInRecipe, StoryClozeRecipe, SWuggyRecipe
 
 VOICE_SECONDS = {"flite": 0.02, "piper": 0.2, "kokoro": 0.6, "parler": 20.0}
 """Work a second of speech; an endpoint's work is done elsewhere."""
@@ -26,6 +29,8 @@ TEXT_SECONDS = 0.002
 """Work a sentence or turn: its spoken form, comparisons, writing."""
 _BYTES_PER_WORD = {".txt": 5.7, ".jsonl": 8.0}
 _DIGITS_SECONDS = 2.6
+_WORDS_A_QUESTION = 14.0
+"""Of the closed facts, with its answer."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,6 +153,16 @@ def _speak(s: SpeakRecipe, at: Of) -> dict[str, Amount]:
     return _voices(s, at(s.dialogues).part(1 if s.assistant == "speech" else 0.5))
 
 
+def _stand_in(s: StandInRecipe, at: Of) -> dict[str, Amount]:
+    items = s.limit or at(s.source).items
+    if items is None:
+        return {"": Amount()}
+    # With every voice, each item is said by all that are named; a group without names is counted as one.
+    times = sum(max(1, len(v.names)) for v in s.voices) if s.every_voice else 1
+    amount = _voices(replace(s, limit=None), Amount(items=items, words=items * s.words_an_item))[""]
+    return {"": Amount(**{k: None if v is None else v * times for k, v in vars(amount).items()})}
+
+
 def _encode(s: of.EncodeStep | of.UnitsStep, at: Of) -> dict[str, Amount]:
     read = _sum([at(p) for p in s.manifests])
     return {"": replace(read, work=None if read.hours is None else read.hours * 3600 * ENCODE_SECONDS)}
@@ -159,6 +174,24 @@ def _digits(s: of.DigitsStep, at: Of) -> dict[str, Amount]:
     return {"": Amount(items=n, words=4.5 * n, hours=hours, work=0.003 * n)}
 
 
+def _facts(s: FactsStep, at: Of) -> dict[str, Amount]:
+    facts = {r.name: len(r.facts) for r in chosen(s.relations)}
+    asked, tested = (
+        sum(n * per(name) for name, n in facts.items()) for per in (s.wordings_for, lambda _: s.test_wordings)
+    )
+    train = Amount(items=asked / (1 + 1.1 * s.multi_turn), words=_WORDS_A_QUESTION * asked).part(1, s.limit)
+    test = Amount(items=tested, words=_WORDS_A_QUESTION / 2 * tested).part(1, s.test_limit)
+    return _texts(_sum([train, test])) | {"train": train, "test": test}
+
+
+def _manners(s: MannersStep, at: Of) -> dict[str, Amount]:
+    parts = {
+        "train": Amount(items=s.limit, words=30.0 * s.limit),
+        "test": Amount(items=s.test_limit, words=30.0 * s.test_limit),
+    }
+    return _texts(_sum(list(parts.values()))) | parts
+
+
 def _unknown(s: Any, at: Of) -> dict[str, Amount]:
     return {"": Amount()}
 
@@ -167,5 +200,6 @@ _ESTIMATES: dict[type, Callable[[Any, Of], dict[str, Amount]]] = {
     of.SentencesStep: _sentences, of.HoldOutStep: _hold_out, of.CollectStep: _collect, of.InterruptStep: _dialogues,
     of.SpeakableStep: _dialogues, of.BalanceStep: _dialogues, of.BiasStep: _dialogues,
     of.TextDialoguesStep: _dialogues, ReadAloudRecipe: _read_aloud, SpeakRecipe: _speak, of.EncodeStep: _encode,
-    of.UnitsStep: _encode, of.DigitsStep: _digits,
+    of.UnitsStep: _encode, of.DigitsStep: _digits, SBlimpRecipe: _stand_in, SWuggyRecipe: _stand_in,
+    StoryClozeRecipe: _stand_in, SpokenQaRecipe: _stand_in, FactsStep: _facts, MannersStep: _manners,
 }  # fmt: skip

@@ -30,7 +30,7 @@ def step_summary(folder: Path) -> dict[str, Any]:
         first = next(_rows(path), {})
         if "task" in first:
             out.setdefault("examples", {})[path.name] = count(read_examples(path))
-        elif "audio" not in first:  # utterances are the same audio again
+        elif "audio" not in first or "question" in first:  # utterances are the same audio again
             out.setdefault("rows", {})[path.name] = sum(1 for _ in _rows(path))
     return out | ({"left_out": dict(sorted(left.items()))} if left else {})
 

@@ -10,7 +10,9 @@ from typing import Any
 
 from most.data.build import settings as of
 from most.data.dialogue.voice.recipe import SpeakRecipe
+from most.data.facts.settings import FactsStep, MannersStep
 from most.data.read_aloud.recipe import ReadAloudRecipe
+from most.data.stand_ins.recipe import SBlimpRecipe, SpokenQaRecipe, StoryClozeRecipe, SWuggyRecipe
 
 Echo = Callable[[str], Any]
 DIALOGUES = "dialogues.jsonl"
@@ -141,6 +143,43 @@ def _units(s: of.UnitsStep, out: Path, echo: Echo, progress: bool) -> None:
     encode_units(s.manifests, out, codec, engine, shard_size=s.shard_size, max_seconds=s.max_seconds, echo=echo)
 
 
+def _sblimp(s: SBlimpRecipe, out: Path, echo: Echo, progress: bool) -> None:
+    from most.data.stand_ins.blimp import sblimp
+
+    sblimp(s, echo=echo, progress=progress)
+
+
+def _swuggy(s: SWuggyRecipe, out: Path, echo: Echo, progress: bool) -> None:
+    from most.data.stand_ins.swuggy import swuggy
+
+    swuggy(s, echo=echo, progress=progress)
+
+
+def _story_cloze(s: StoryClozeRecipe, out: Path, echo: Echo, progress: bool) -> None:
+    from most.data.stand_ins.stories import story_cloze
+
+    story_cloze(s, echo=echo, progress=progress)
+
+
+def _spoken_qa(s: SpokenQaRecipe, out: Path, echo: Echo, progress: bool) -> None:
+    from most.data.stand_ins.questions import spoken_qa
+
+    spoken_qa(s, echo=echo, progress=progress)
+
+
+def _facts(s: FactsStep, out: Path, echo: Echo, progress: bool) -> None:
+    from most.data.facts.build import write_facts
+
+    write_facts(s, out)
+
+
+def _manners(s: MannersStep, out: Path, echo: Echo, progress: bool) -> None:
+    from most.data.facts.manners import write_manners
+
+    write_manners(s, out)
+
+
+_PAIRS = "spoken pairs, set.json"
 VERBS: dict[str, Verb] = {
     "prepare": Verb(settings=of.PrepareStep, run=_prepare, writes="a prepared set"),
     "digits": Verb(settings=of.DigitsStep, run=_digits, writes="digits by recorded people"),
@@ -156,4 +195,10 @@ VERBS: dict[str, Verb] = {
     "text-dialogues": Verb(settings=of.TextDialoguesStep, run=_text_dialogues, writes="train.jsonl"),
     "encode": Verb(settings=of.EncodeStep, run=_encode, writes="frames/ and units/"),
     "units": Verb(settings=of.UnitsStep, run=_units, writes="units"),
+    "facts": Verb(settings=FactsStep, run=_facts, writes="train/dialogues.jsonl, test/questions.jsonl, table.jsonl"),
+    "manners": Verb(settings=MannersStep, run=_manners, writes="train/ and test/dialogues.jsonl, test/questions.jsonl"),
+    "sblimp": Verb(settings=SBlimpRecipe, run=_sblimp, writes=_PAIRS, writes_output=True),
+    "swuggy": Verb(settings=SWuggyRecipe, run=_swuggy, writes=_PAIRS, writes_output=True),
+    "story-cloze": Verb(settings=StoryClozeRecipe, run=_story_cloze, writes=_PAIRS, writes_output=True),
+    "spoken-qa": Verb(settings=SpokenQaRecipe, run=_spoken_qa, writes="spoken questions, set.json", writes_output=True),
 }

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from most.data.corpora.hub import load_splits
+from most.data.stand_ins.recipe import ASSETS, SHIPPED, TRIVIA
+from most.data.stand_ins.shipped import QUESTIONS
 from most.errors import MostError, nearest
 from most.evaluate.sets.base import SetInfo, SetSettings
 from most.manifest import json_rows, read_examples
@@ -96,7 +98,7 @@ def read_documents(settings: SetSettings) -> tuple[list[Document], SetInfo]:
 
 
 def read_choices(settings: SetSettings) -> tuple[list[Choices], SetInfo]:
-    """A file of JSON lines, or a dataset by hub name or folder.
+    """A file of JSON lines, a dataset by hub name or folder, or `shipped`: a few trivia questions in the package.
 
     Prompts are those of lm-evaluation-harness (https://github.com/EleutherAI/lm-evaluation-harness).
 
@@ -104,6 +106,12 @@ def read_choices(settings: SetSettings) -> tuple[list[Choices], SetInfo]:
         MostError: no such file or dataset, a field missing, or an answer that is none of the choices.
     """
     options = build(ChoicesOptions, settings.options, "set.options")
+    if settings.path == SHIPPED:
+        settings = replace(settings, path=str(ASSETS / TRIVIA))
+        options = replace(
+            options, name=f"OpenTriviaQA, {QUESTIONS} questions", source="github.com/uberspot/OpenTriviaQA",
+            licence="CC BY-SA 4.0",
+        )  # fmt: skip
     layout = LAYOUTS[options.layout]
     if settings.folder.is_file():
         rows = ((f"{settings.path}:{n}", row) for n, row in json_rows(settings.folder, "set"))

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from most.data.dialogue.voice.arpabet import to_ipa
 from most.data.dialogue.voice.phonemes import TIE, phonemize
 from most.data.dialogue.voice.seam import Unspeakable
 from most.data.dialogue.voice.sessions import onnx_session
@@ -85,7 +86,13 @@ class Kokoro:
     def synthesize(self, text: str, voice: str, seed: int, *, speed: float = 1.0) -> np.ndarray:
         """Speech at 24 kHz. The model draws nothing at random, so `seed` changes nothing."""
         language = _LANGUAGES.get(voice[:1], "en-us")
-        spelled = kokoro_spelling(phonemize(text, language), british=language == "en-gb")
+        return self._say(kokoro_spelling(phonemize(text, language), british=language == "en-gb"), text, voice, speed)
+
+    def synthesize_phones(self, phones: Sequence[str], voice: str, seed: int, *, speed: float = 1.0) -> np.ndarray:
+        """A word of these phones, which are American whoever says them."""
+        return self._say(kokoro_spelling(to_ipa(phones)), " ".join(phones), voice, speed)
+
+    def _say(self, spelled: str, text: str, voice: str, speed: float) -> np.ndarray:
         ids = [self._vocab[p] for p in spelled if p in self._vocab]
         if not ids:
             raise Unspeakable(f"no phonemes in {text!r}")

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import json
 import unicodedata
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from most.data.dialogue.voice.arpabet import to_ipa
 from most.data.dialogue.voice.phonemes import TIE, phonemize
 from most.data.dialogue.voice.seam import Unspeakable
 from most.data.dialogue.voice.sessions import onnx_session
@@ -62,8 +64,10 @@ class Piper:
         Raises:
             Unspeakable: nothing of the text is left.
         """
-        ipa = unicodedata.normalize("NFD", phonemize(text, self._language).replace(TIE, ""))
-        known = [p for p in ipa if p in self._ids]
+        return self._ids_of(phonemize(text, self._language), text)
+
+    def _ids_of(self, ipa: str, text: str) -> list[int]:
+        known = [p for p in unicodedata.normalize("NFD", ipa.replace(TIE, "")) if p in self._ids]
         if not any(unicodedata.category(p).startswith("L") for p in known):
             raise Unspeakable(f"no phonemes in {text!r}")
         ids = [*self._ids[_BEGIN], *self._ids[_PAD]]
@@ -77,9 +81,17 @@ class Piper:
         The model draws noise inside its graph, and its generator runs on from call to call; it is seeded only when a
         session is made. So each call makes one (0.3 s): what is said does not depend on what was said before.
         """
+        return self._say(self.phoneme_ids(text), voice, seed, speed)
+
+    def synthesize_phones(self, phones: Sequence[str], voice: str, seed: int, *, speed: float = 1.0) -> np.ndarray:
+        """A word of these phones, by an English voice."""
+        if not self._language.startswith("en"):
+            raise MostError("piper.model", self._language, "only English voices can say words by CMUdict's phones")
+        return self._say(self._ids_of(to_ipa(phones), " ".join(phones)), voice, seed, speed)
+
+    def _say(self, ids: list[int], voice: str, seed: int, speed: float) -> np.ndarray:
         if voice not in self.voices:
             raise MostError("piper.voice", voice, nearest(voice, self.voices))
-        ids = self.phoneme_ids(text)
         session = onnx_session(self._file, self._threads, optimize=False, seed=seed % 2**31)
         noise, length, width = self._scales
         feed: dict[str, Any] = {

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable
-from typing import Protocol, TypeVar
+from collections.abc import Callable, Sequence
+from typing import Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 
@@ -37,6 +37,13 @@ class Synthesizer(Protocol):
     @property
     def licence(self) -> str: ...
     def synthesize(self, text: str, voice: str, seed: int, *, speed: float = 1.0) -> np.ndarray: ...
+
+
+@runtime_checkable
+class PhoneSynthesizer(Synthesizer, Protocol):
+    """A voice that can be told how a word sounds: CMUdict's phones, one word a call, spelled nowhere."""
+
+    def synthesize_phones(self, phones: Sequence[str], voice: str, seed: int, *, speed: float = 1.0) -> np.ndarray: ...
 
 
 class Unspeakable(Exception):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
@@ -13,8 +13,16 @@ from most.data.dialogue.voice.pool import Voice, Voices
 from most.data.dialogue.voice.quality import NotUnderstood, Passed, Verdict, gated, judge_speech
 from most.data.dialogue.voice.recipe import VoiceRecipe
 from most.data.dialogue.voice.render import to_level, trim_silence
-from most.data.dialogue.voice.seam import Synthesizer, Unspeakable, check_speech, seed_of, with_retries
+from most.data.dialogue.voice.seam import (
+    PhoneSynthesizer,
+    Synthesizer,
+    Unspeakable,
+    check_speech,
+    seed_of,
+    with_retries,
+)
 from most.data.dialogue.voice.timeline import Placed
+from most.errors import MostError
 from most.evaluate.judges import Judge
 from most.speech.audio import resample
 
@@ -64,16 +72,29 @@ class Speaker(Generic[R, P]):
 
     def say(self, text: str, voice: Voice, seed: int, speed: float = 1.0) -> np.ndarray:
         """One chunk `(T,)` at the output rate, its quiet edges trimmed; a voice that fails is tried again."""
-        synthesizer, rate = self.synthesizers[voice.synthesizer], self.recipe.audio.sample_rate
+        synthesizer = self.synthesizers[voice.synthesizer]
+        return self._said(lambda: synthesizer.synthesize(text, voice.name, seed, speed=speed), voice)
 
-        def attempt() -> np.ndarray:
-            return check_speech(synthesizer.synthesize(text, voice.name, seed, speed=speed), voice.label)
+    def say_phones(self, phones: Sequence[str], voice: Voice, seed: int) -> np.ndarray:
+        """One word by CMUdict's phones, as `say` says a text.
 
+        Raises:
+            MostError: the voice takes no phones.
+        """
+        synthesizer = self.synthesizers[voice.synthesizer]
+        if not isinstance(synthesizer, PhoneSynthesizer):
+            raise MostError("voices.kind", voice.kind, "takes no phones; kokoro, piper and flite do")
+        return self._said(lambda: synthesizer.synthesize_phones(phones, voice.name, seed), voice)
+
+    def _said(self, call: Callable[[], np.ndarray], voice: Voice) -> np.ndarray:
         wav, failed = with_retries(
-            attempt, attempts=self.recipe.attempts, wait_seconds=self.recipe.retry_seconds
-        )  # fmt: skip
+            lambda: check_speech(call(), voice.label),
+            attempts=self.recipe.attempts,
+            wait_seconds=self.recipe.retry_seconds,
+        )
         self.counts.retried += failed
-        return trim_silence(resample(wav, synthesizer.sample_rate, rate), rate)
+        rate = self.recipe.audio.sample_rate
+        return trim_silence(resample(wav, self.synthesizers[voice.synthesizer].sample_rate, rate), rate)
 
     def take(self, turn: Turn, voice: Voice, name: tuple[object, ...], number: int, speed: float) -> Take:
         """A turn's chunks one after another, with the recipe's pause between, at one loudness."""
