@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from most.errors import MostError
-from most.generate.engine import Engine, SpeakSettings
+from most.generate.engine import TRANSCRIBE_PROMPT, Engine, SpeakSettings
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +45,53 @@ def test_a_seed_gives_the_same_speech_and_greedy_needs_none(engine):
     assert len({tuple(units(seed=s)) for s in range(5)}) > 1
 
 
+TEXTS = ["one", "two three", "after three comes four", "six", "five"]
+SHORT = SpeakSettings(max_seconds=0.5, seed=4)
+
+
+def _units(speeches):
+    return [s.units.tolist() for s in speeches]
+
+
+@pytest.mark.parametrize("seeds", [None, [7, 7, 1, 2, 3]])
+def test_drawn_speech_does_not_depend_on_the_batch(engine, seeds):
+    made = {n: _units(engine.speak(TEXTS, settings=SHORT, seeds=seeds, batch_size=n)) for n in (1, 3, 8)}
+    assert made[1] == made[3] == made[8]
+    assert len({tuple(u) for u in made[1]}) > 1
+
+
+def test_a_seed_goes_with_its_text_wherever_it_stands(engine):
+    seeds = [7, 7, 1, 2, 3]
+    there = _units(engine.speak(TEXTS, settings=SHORT, seeds=seeds))
+    back = _units(engine.speak(TEXTS[::-1], settings=SHORT, seeds=seeds[::-1]))
+    assert back[::-1] == there
+    same_text = _units(engine.speak(["one"] * 4, settings=SHORT, seeds=[5, 5, 6, 8]))
+    assert same_text[0] == same_text[1]
+    assert len({tuple(u) for u in same_text}) > 1
+    unseeded = _units(engine.speak(["one"] * 4, settings=SHORT))
+    assert len({tuple(u) for u in unseeded}) > 1, "rows of one text must not share a draw"
+
+
+def test_more_time_goes_on_with_the_same_speech(engine):
+    short = engine.speak(["one"], settings=SHORT, seeds=[3])[0].units.tolist()
+    longer = engine.speak(["one"], settings=SpeakSettings(max_seconds=1.0), seeds=[3])[0].units.tolist()
+    assert longer[: len(short)] == short
+
+
+def test_answers_to_spoken_and_written_turns(engine, audios):
+    contents = [[{"type": "audio", "audio": a}] for a in audios] + [[{"type": "text", "text": "one two"}]]
+    text = engine.answer_text(contents, batch_size=3, max_new_tokens=12)
+    assert text == [engine.answer_text([c], max_new_tokens=12)[0] for c in contents]
+    speech = engine.answer_speech(contents, settings=SHORT, seeds=[1, 2, 3, 4], batch_size=3)
+    alone = engine.answer_speech(contents[2:3], settings=SHORT, seeds=[3])
+    assert _units(alone) == _units(speech[2:3])
+
+
+def test_transcribing_is_an_answer_to_audio_and_prompt(engine, audios):
+    asked = [[{"type": "audio", "audio": a}, {"type": "text", "text": TRANSCRIBE_PROMPT}] for a in audios]
+    assert engine.answer_text(asked, max_new_tokens=12) == engine.transcribe(audios, max_new_tokens=12)
+
+
 def test_voices(engine):
     a, b = (engine.speak(["one"], speaker=s, settings=SpeakSettings(max_seconds=0.5))[0] for s in ("ann", "bob"))
     assert a.units.tolist() == b.units.tolist()
@@ -61,6 +108,9 @@ def test_voices(engine):
         (lambda e: e.transcribe(["nowhere.wav"]), "no such file"),
         (lambda e: SpeakSettings(temperature=-1), "temperature"),
         (lambda e: SpeakSettings(top_p=0), "top_p"),
+        (lambda e: SpeakSettings(seed=-1), "seed"),
+        (lambda e: e.speak(["one"], seeds=[1, 2]), "one seed"),
+        (lambda e: e.speak(["one"], seeds=[-2]), "seeds"),
     ],
 )
 def test_bad_input_is_named(engine, call, message):

@@ -10,7 +10,7 @@ import typer
 
 def eval(
     model: Annotated[str, typer.Argument(help="Folder or hub id of a MoST, or of a plain language model.")],
-    recipe: Annotated[Path | None, typer.Argument(help="Tasks (YAML); recipes/eval/nano.yaml when left out.")] = None,
+    recipe: Annotated[str | None, typer.Argument(help="Tasks (YAML); recipes/eval/nano.yaml when left out.")] = None,
     overrides: Annotated[list[str] | None, typer.Argument(help="section.key=value settings that win over it.")] = None,
 ) -> None:
     """Measure a model in five families: hearing, speaking, audio language, spoken questions, text.
@@ -21,7 +21,10 @@ def eval(
     from most.evaluate.run import evaluate
     from most.settings import RECIPES, load_recipe
 
-    evaluate(load_recipe(EvalRecipe, recipe or RECIPES / "eval" / "nano.yaml", overrides or ()), model)
+    settings = list(overrides or ())
+    if recipe is not None and "=" in recipe and not Path(recipe).exists():
+        recipe, settings = None, [recipe, *settings]
+    evaluate(load_recipe(EvalRecipe, recipe or RECIPES / "eval" / "nano.yaml", settings), model)
 
 
 VERBS = (eval,)

@@ -1,4 +1,4 @@
-"""Word error rate through jiwer: every item counts, an empty hypothesis is all deletions, an interval says how sure.
+"""Word and character error rates through jiwer: every item counts, an empty hypothesis is all deletions.
 
 What never happens here: a failed item leaving the denominator, or a rate without the number of words it rests on.
 """
@@ -9,10 +9,29 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from most.errors import MostError, nearest
+from most.evaluate.score import N_BOOTSTRAP, ratio_interval
 from most.evaluate.text import NORMALIZERS
+
+
+@dataclass(frozen=True, kw_only=True)
+class ItemErrors:
+    """What is wrong in one hypothesis, counted on normalised text; characters include the spaces between words."""
+
+    substitutions: int
+    deletions: int
+    insertions: int
+    words: int
+    """Of the reference."""
+    char_errors: int
+    chars: int
+    """Of the reference."""
+    empty: bool
+    """The hypothesis holds no word; all of the reference's count as deleted."""
+
+    @property
+    def errors(self) -> int:
+        return self.substitutions + self.deletions + self.insertions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,20 +57,38 @@ class WordErrors:
         )
 
 
-def word_errors(
-    refs: Sequence[str],
-    hyps: Sequence[str | None],
-    *,
-    normalizer: str = "english",
-    n_bootstrap: int = 1000,
-    seed: int = 0,
-) -> WordErrors:
-    """Score hypotheses against references, item by item; `None` is an empty hypothesis.
+def normalizer_of(name: str) -> Callable[[str], str]:
+    """The normaliser of that name.
+
+    Raises:
+        MostError: there is none.
+    """
+    if name not in NORMALIZERS:
+        raise MostError("normalizer", name, nearest(str(name), NORMALIZERS))
+    return NORMALIZERS[name]
+
+
+def check_references(items: Sequence[tuple[str, str]], *, normalizer: str) -> None:
+    """Of (id, text): whether every text holds a word to count.
+
+    Raises:
+        MostError: an unknown normaliser, or a text that holds none after it; names the item.
+    """
+    clean = normalizer_of(normalizer)
+    for name, text in items:
+        if not clean(text):
+            raise MostError("refs", f"{name}: {text!r}", "holds no word after normalisation; leave the item out")
+
+
+def item_errors(
+    refs: Sequence[str], hyps: Sequence[str | None], *, normalizer: str = "english", ids: Sequence[str] | None = None
+) -> list[ItemErrors]:
+    """What is wrong in each hypothesis; `None` is an empty one.
 
     Args:
         refs, hyps: texts as they come; both go through the normaliser.
         normalizer: `english` (Whisper's) or `digits` (the same, then a digit a word).
-        n_bootstrap: resamplings of the items for the interval; their seed is fixed, so the interval is too.
+        ids: what errors call the items.
 
     Raises:
         MostError: unequal or zero counts, a reference without words, an unknown normaliser, or jiwer missing.
@@ -62,26 +99,46 @@ def word_errors(
         raise MostError("jiwer", "not installed", "install the extra: pip install 'most-speech[eval]'") from e
     if len(refs) != len(hyps) or not refs:
         raise MostError("hyps", f"{len(refs)} references, {len(hyps)} hypotheses", "give one hypothesis a reference")
-    if normalizer not in NORMALIZERS:
-        raise MostError("normalizer", normalizer, nearest(str(normalizer), NORMALIZERS))
-    clean: Callable[[str], str] = NORMALIZERS[normalizer]
-    ref_words, hyp_words = [clean(r) for r in refs], [clean(h or "") for h in hyps]
-    for k, text in enumerate(ref_words):
-        if not text:
-            raise MostError("refs", f"item {k}: {refs[k]!r}", "holds no word after normalisation; leave the item out")
+    names = ids or [f"item {k}" for k in range(len(refs))]
+    check_references(list(zip(names, refs, strict=True)), normalizer=normalizer)
+    clean = normalizer_of(normalizer)
+    out = []
+    for ref, hyp in zip(refs, hyps, strict=True):
+        said, got = clean(ref), clean(hyp or "")
+        words: Any = jiwer.process_words(said, got)
+        chars: Any = jiwer.process_characters(said, got)
+        out.append(
+            ItemErrors(
+                substitutions=words.substitutions, deletions=words.deletions, insertions=words.insertions,
+                words=len(said.split()), chars=len(said), empty=not got,
+                char_errors=chars.substitutions + chars.deletions + chars.insertions,
+            )
+        )  # fmt: skip
+    return out
 
-    rows = []
-    for r, h in zip(ref_words, hyp_words, strict=True):
-        got: Any = jiwer.process_words(r, h)
-        rows.append((got.substitutions, got.deletions, got.insertions, len(r.split())))
-    counts = np.array(rows)
-    substitutions, deletions, insertions, words = (int(c) for c in counts.sum(axis=0))
-    errors = counts[:, :3].sum(axis=1)
-    draws = np.random.default_rng(seed).integers(len(rows), size=(n_bootstrap, len(rows)))
-    rates = errors[draws].sum(axis=1) / counts[:, 3][draws].sum(axis=1)
-    low, high = np.percentile(rates, [2.5, 97.5])
+
+def word_errors(
+    refs: Sequence[str],
+    hyps: Sequence[str | None],
+    *,
+    normalizer: str = "english",
+    n_bootstrap: int = N_BOOTSTRAP,
+    seed: int = 0,
+) -> WordErrors:
+    """Score hypotheses against references, as `item_errors` and over all of them.
+
+    Args:
+        n_bootstrap: resamplings of the items for the interval; their seed is fixed, so the interval is too.
+
+    Raises:
+        MostError: as `item_errors`.
+    """
+    items = item_errors(refs, hyps, normalizer=normalizer)
+    wer, low, high = ratio_interval(
+        [i.errors for i in items], [i.words for i in items], seed=seed, n_bootstrap=n_bootstrap
+    )
     return WordErrors(
-        substitutions=substitutions, deletions=deletions, insertions=insertions, reference_words=words,
-        n_items=len(rows), n_empty=sum(not h for h in hyp_words), wer=(substitutions + deletions + insertions) / words,
-        low=float(low), high=float(high),
+        substitutions=sum(i.substitutions for i in items), deletions=sum(i.deletions for i in items),
+        insertions=sum(i.insertions for i in items), reference_words=sum(i.words for i in items), n_items=len(items),
+        n_empty=sum(i.empty for i in items), wer=wer, low=low, high=high,
     )  # fmt: skip

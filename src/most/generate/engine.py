@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import torch
-from transformers import GenerationConfig
+from transformers import GenerationConfig, LogitsProcessor, TemperatureLogitsWarper, TopPLogitsWarper
 
 from most.data.prompts import ASR_PROMPTS, TTS_PROMPTS
 from most.errors import MostError
+from most.generate.draw import SeededDraw, row_seeds
 from most.manifest import AudioRef
+from most.model.legal import LegalTokens
 from most.model.load import load_most
 from most.speech.codec import Codec, default_codec_dir
 
@@ -21,6 +23,8 @@ TRANSCRIBE_PROMPT = ASR_PROMPTS[0]
 SPEAK_PROMPT = TTS_PROMPTS[0]
 
 Audio = np.ndarray | str | Path | AudioRef
+Content = Sequence[dict[str, Any]]
+"""One user turn: parts `{"type": "text", "text": ...}` and `{"type": "audio", "audio": ...}`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +35,7 @@ class SpeakSettings:
         temperature: 0 takes the most likely unit each time.
         top_p: the share of probability drawn from.
         max_seconds: of speech; reaching it is reported in `Speech.truncated`, never hidden.
-        seed: of the draw.
+        seed: of the draw, where no seed is given for each row: a row's draw then follows from this and its number.
     """
 
     temperature: float = 0.9
@@ -46,6 +50,8 @@ class SpeakSettings:
             raise MostError("top_p", self.top_p, "must lie in (0, 1]")
         if not self.max_seconds > 0:
             raise MostError("max_seconds", self.max_seconds, "must be > 0")
+        if self.seed < 0:
+            raise MostError("seed", self.seed, "must be >= 0")
 
 
 @dataclass(frozen=True)
@@ -86,10 +92,12 @@ class Engine:
     ) -> list[str]:
         """Text of each audio, greedily; the result does not depend on the batch size."""
         content = [[{"type": "audio", "audio": a}, {"type": "text", "text": prompt}] for a in audios]
-        texts: list[str] = []
-        for ids in self._generate(content, "text", batch_size, max_new_tokens, GenerationConfig(do_sample=False)):
-            texts += [self.processor.decode_text(row) for row in ids]
-        return texts
+        return self.answer_text(content, batch_size=batch_size, max_new_tokens=max_new_tokens)
+
+    def answer_text(self, contents: Sequence[Content], *, batch_size: int = 8, max_new_tokens: int = 256) -> list[str]:
+        """The written answer to each user turn, greedily; it does not depend on the batch size."""
+        batches = self._generate(contents, "text", batch_size, max_new_tokens)
+        return [self.processor.decode_text(row) for ids in batches for row in ids]
 
     def speak(
         self,
@@ -99,54 +107,91 @@ class Engine:
         settings: SpeakSettings | None = None,
         prompt: str = SPEAK_PROMPT,
         batch_size: int = 8,
+        seeds: Sequence[int] | None = None,
     ) -> list[Speech]:
-        """Speech for each text.
+        """Speech for each text; see `answer_speech`.
 
         Raises:
-            MostError: no codec, an unknown speaker, or an empty text.
+            MostError: an empty text, and what `answer_speech` raises.
+        """
+        for text in texts:
+            if not text.strip():
+                raise MostError("text", text, "is empty; give some words to say")
+        contents = [[{"type": "text", "text": prompt.format(text=t)}] for t in texts]
+        return self.answer_speech(contents, speaker=speaker, settings=settings, batch_size=batch_size, seeds=seeds)
+
+    def answer_speech(
+        self,
+        contents: Sequence[Content],
+        *,
+        speaker: str | None = None,
+        settings: SpeakSettings | None = None,
+        batch_size: int = 8,
+        seeds: Sequence[int] | None = None,
+    ) -> list[Speech]:
+        """The spoken answer to each user turn; it does not depend on the batch size.
+
+        Args:
+            speaker: voice of the codec; its main one when left out.
+            seeds: one a turn, so that a turn's answer does not depend on the others; of `settings.seed` and the turn's
+                number when left out.
+
+        Raises:
+            MostError: no codec, an unknown speaker, or seeds that do not fit.
         """
         settings = settings or SpeakSettings()
         if self.codec is None:
             raise MostError("codec", None, "is needed to speak; load the engine with one")
-        for text in texts:
-            if not text.strip():
-                raise MostError("text", text, "is empty; give some words to say")
-        limit = int(settings.max_seconds * self.codec.unit_rate_hz)
-        config = GenerationConfig(do_sample=False)
-        if settings.temperature > 0:
-            config = GenerationConfig(do_sample=True, temperature=settings.temperature, top_p=settings.top_p, top_k=0)
-        torch.manual_seed(settings.seed)
-        content = [[{"type": "text", "text": prompt.format(text=t)}] for t in texts]
-        out: list[Speech] = []
-        for ids in self._generate(content, "speech", batch_size, limit + 2, config):
-            for row in ids:
-                units = self.processor.units_of(row)
-                truncated = self.processor.vocab.audio_end not in row.tolist()
-                if len(units):
-                    wav, rate = self.codec.decode(units, speaker=speaker)
-                else:
-                    wav, rate = np.zeros(0, dtype=np.float32), self.codec.sample_rate
-                out.append(Speech(wav, rate, units, truncated))
-        return out
+        limit = int(settings.max_seconds * self.codec.unit_rate_hz) + 2  # and the two markers
+        own = row_seeds(seeds, settings.seed, len(contents))
+
+        def draw(rows: slice, prompt_length: int) -> list[LogitsProcessor]:
+            # Legality first, as in sampling by transformers: the draw must be among what is legal.
+            eos = self.processor.tokenizer.eos_token_id
+            warpers: list[LogitsProcessor] = [
+                LegalTokens(self.processor.vocab, "speech", eos_token_id=eos, prompt_length=prompt_length)
+            ]
+            if settings.temperature != 1:
+                warpers.append(TemperatureLogitsWarper(settings.temperature))
+            if settings.top_p < 1:
+                warpers.append(TopPLogitsWarper(settings.top_p))
+            return [*warpers, SeededDraw(own[rows], prompt_length=prompt_length, max_new_tokens=limit)]
+
+        batches = self._generate(contents, "speech", batch_size, limit, draw if settings.temperature > 0 else None)
+        return [self._said(row, speaker) for ids in batches for row in ids]
+
+    def _said(self, ids: torch.Tensor, speaker: str | None) -> Speech:
+        assert self.codec is not None
+        units = self.processor.units_of(ids)
+        wav, rate = np.zeros(0, dtype=np.float32), self.codec.sample_rate
+        if len(units):
+            wav, rate = self.codec.decode(units, speaker=speaker)
+        return Speech(wav, rate, units, self.processor.vocab.audio_end not in ids.tolist())
 
     @torch.inference_mode()
     def _generate(
         self,
-        contents: Sequence[list[dict[str, Any]]],
+        contents: Sequence[Content],
         answer: Literal["text", "speech"],
         batch_size: int,
         max_new_tokens: int,
-        config: GenerationConfig,
+        draw: Callable[[slice, int], list[LogitsProcessor]] | None = None,
     ) -> Iterator[torch.Tensor]:
-        """New ids (B, T) per batch. Prompts of like length share a batch only in their given order."""
+        """New ids (B, T) per batch, in the given order; greedy, so a draw is a processor that leaves one token.
+
+        Args:
+            draw: the processors for some of the rows, and the length of their padded prompts.
+        """
         tokenizer = self.processor.tokenizer
-        config.update(
-            max_new_tokens=max_new_tokens, pad_token_id=tokenizer.pad_token_id, eos_token_id=tokenizer.eos_token_id
-        )
+        config = GenerationConfig(
+            do_sample=False, max_new_tokens=max_new_tokens, pad_token_id=tokenizer.pad_token_id,
+            eos_token_id=tokenizer.eos_token_id,
+        )  # fmt: skip
         for i in range(0, len(contents), batch_size):
-            batch = self.processor(
-                [[{"role": "user", "content": c}] for c in contents[i : i + batch_size]], answer=answer
-            )
+            rows = slice(i, i + batch_size)
+            batch = self.processor([[{"role": "user", "content": c}] for c in contents[rows]], answer=answer)
             batch = batch.to(self.model.device)
             length = batch["input_ids"].shape[1]
-            yield self.model.generate(**batch, generation_config=config, mode=answer)[:, length:]
+            processors = draw(rows, length) if draw else []
+            ids = self.model.generate(**batch, generation_config=config, mode=answer, logits_processor=processors)
+            yield ids[:, length:]
