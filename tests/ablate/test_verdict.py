@@ -1,10 +1,12 @@
 """Verdicts follow the rule that the page states."""
 
+from dataclasses import replace
+
 import pytest
 
 from most.ablate.compare import Difference
-from most.ablate.recipe import Claim
-from most.ablate.verdict import Judged, Tested
+from most.ablate.recipe import Claim, OpenQuestion
+from most.ablate.verdict import Answered, Judged, Tested
 
 
 def _test(measure: str, value: float, *, width: float = 0.01, p: float = 0.001, agree: int = 3) -> Tested:
@@ -32,3 +34,19 @@ def test_the_reason_names_every_measure():
     claim = Claim(says="", source="", better="a", worse="b", measures=("x", "y", "z"))
     judged = Judged(claim=claim, tests=(_test("x", -0.1), _test("y", 0.1), _test("z", 0.0)))
     assert judged.why == "better on x; worse on y; undecided on z"
+
+
+@pytest.mark.parametrize(
+    ("tests", "gains", "better"),
+    [
+        ([("b", -0.1), ("c", 0.0)], {"b": 0.2, "c": 0.3}, ["b"]),
+        ([("b", -0.1), ("c", 0.0)], {"b": -0.2, "c": 0.3}, []),
+        ([("b", -0.1), ("b", 0.1)], {"b": 0.2}, []),
+    ],
+)
+def test_the_best_is_better_somewhere_and_worse_nowhere(tests, gains, better):
+    question = OpenQuestion(asks="Which?", among=("a", *gains), measures=("x",))
+    found = tuple(replace(_test("x", value), first=name, second="a") for name, value in tests)
+    answered = Answered(question=question, tests=found, gain=gains)
+    assert answered.better == better
+    assert ("None of" in answered.text) == (not better)

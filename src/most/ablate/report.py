@@ -112,14 +112,12 @@ def _differences(title: str, tests: Sequence[Tested], *, by_variant: bool = Fals
 
 def _values(recipe: AblateRecipe, values: Values, sizes: Mapping[str, tuple[int, int]]) -> list[Piece]:
     pieces: list[Piece] = [
+        Bullets(items=[f"{name}: {v.about}" for name, v in recipe.variants.items()]),
         Table(
-            columns=["variant", "what it is", *values, "M parameters", "M active"],
-            rows=[
-                [v, recipe.variants[v].about, *(f"{values[m][v].value:.4f}" for m in values), *_millions(sizes[v])]
-                for v in recipe.variants
-            ],
+            columns=["variant", *values, "M parameters", "M active"],
+            rows=[[v, *(f"{values[m][v].value:.4f}" for m in values), *_millions(sizes[v])] for v in recipe.variants],
             note="Means over seeds; lower is better. Losses are nats a label. Active: weights that a text token uses.",
-        )
+        ),
     ]
     first = next(iter(recipe.variants))
     for m, of in values.items():
@@ -187,7 +185,6 @@ def _how(recipe: AblateRecipe, minutes: float) -> list[Piece]:
                 "weights and first models": "a seed draws them, the conversion's new rows and the order of examples",
             }
         ),
-        Bullets(items=[f"{name}: {v.about}" for name, v in recipe.variants.items()], title="Variants"),
         Details(summary="The recipe", text=json.dumps(to_plain(recipe), indent=1)),
     ]
 

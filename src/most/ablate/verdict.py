@@ -72,16 +72,19 @@ class Answered:
 
     @property
     def better(self) -> list[str]:
-        """Variants that are better than the first on a measure and worse on none."""
+        """Variants that are better than the first on a measure, worse on none, and better in the mean gain."""
         names = self.question.among[1:]
         signs = {n: {t.counts for t in self.tests if t.first == n} for n in names}
-        return [n for n in names if -1 in signs[n] and 1 not in signs[n]]
+        return [n for n in names if -1 in signs[n] and 1 not in signs[n] and self.gain[n] > 0]
 
     @property
     def text(self) -> str:
         first = self.question.among[0]
         if not self.better:
-            return f"None of {', '.join(self.question.among[1:])} is better than {first} without being worse elsewhere."
+            others = ", ".join(self.question.among[1:])
+            return (
+                f"None of {others} is shown to be better than {first}: on a measure, on none worse, and on the whole."
+            )
         best = max(self.better, key=lambda n: self.gain[n])
         shown = ", ".join(f"{n} ({100 * self.gain[n]:+.1f} %)" for n in self.better)
         return f"Better than {first}: {shown}, by the mean relative gain over the measures. Best: {best}."
