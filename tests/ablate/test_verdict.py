@@ -6,12 +6,12 @@ import pytest
 
 from most.ablate.compare import Difference
 from most.ablate.recipe import Claim, OpenQuestion
-from most.ablate.verdict import Answered, Judged, Tested
+from most.ablate.verdict import Answered, Comparison, Judged
 
 
-def _test(measure: str, value: float, *, width: float = 0.01, p: float = 0.001, agree: int = 3) -> Tested:
+def _test(measure: str, value: float, *, width: float = 0.01, p: float = 0.001, agree: int = 3) -> Comparison:
     result = Difference(difference=value, low=value - width, high=value + width, by_seed=(value,) * 3, agree=agree, p=p)
-    return Tested(first="a", second="b", measure=measure, result=result, p_adjusted=p)
+    return Comparison(first="a", second="b", measure=measure, result=result, p_adjusted=p)
 
 
 @pytest.mark.parametrize(

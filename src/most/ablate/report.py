@@ -16,7 +16,7 @@ from most.ablate.cell import Cell, backbones_of, seconds_of, variants_of
 from most.ablate.compare import Value, value_of
 from most.ablate.measure import read_measures
 from most.ablate.recipe import AblateRecipe
-from most.ablate.verdict import RULE, Answered, Judged, Tested, judge
+from most.ablate.verdict import RULE, Answered, Comparison, Judged, judge
 from most.convert.info import describe
 from most.report.figures import loss_curves, routing_heatmap
 from most.report.forest import forest
@@ -68,7 +68,7 @@ def write_ablation(recipe: AblateRecipe) -> Path:
 COLUMNS = ("compared", "measure", "difference", "95 % interval", "of it", "p", "p adjusted", "seeds agree", "counts")
 
 
-def _row(test: Tested, values_of_second: float) -> list[object]:
+def _row(test: Comparison, values_of_second: float) -> list[object]:
     r = test.result
     counts = {-1: "better", 0: "undecided", 1: "worse"}[test.counts]
     return [
@@ -78,7 +78,7 @@ def _row(test: Tested, values_of_second: float) -> list[object]:
     ]  # fmt: skip
 
 
-def _rows(tests: Sequence[Tested], values: Values) -> list[list[object]]:
+def _rows(tests: Sequence[Comparison], values: Values) -> list[list[object]]:
     return [_row(t, values[t.measure][t.second].value) for t in tests]
 
 
@@ -102,7 +102,7 @@ def _verdicts(judged: Sequence[Judged], answered: Answered | None) -> list[Piece
     return pieces
 
 
-def _differences(title: str, tests: Sequence[Tested], *, by_variant: bool = False) -> Figure:
+def _differences(title: str, tests: Sequence[Comparison], *, by_variant: bool = False) -> Figure:
     names = [t.first if by_variant else t.measure for t in tests]
     rows = {n: (t.result.difference, t.result.low, t.result.high) for n, t in zip(names, tests, strict=True)}
     dots = {n: t.result.by_seed for n, t in zip(names, tests, strict=True)}
@@ -231,7 +231,7 @@ def _results(
     sizes: Mapping[str, tuple[int, int]],
     minutes: float,
 ) -> dict[str, Any]:
-    def test(t: Tested) -> dict[str, Any]:
+    def test(t: Comparison) -> dict[str, Any]:
         return {**to_plain(t.result), "first": t.first, "second": t.second, "measure": t.measure,
                 "p_adjusted": t.p_adjusted, "counts": t.counts}  # fmt: skip
 

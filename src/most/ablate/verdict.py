@@ -21,7 +21,7 @@ RULE = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Tested:
+class Comparison:
     """One measure of one comparison. `counts` is -1 where the first variant is better, 1 where worse, 0 undecided."""
 
     first: str
@@ -41,7 +41,7 @@ class Tested:
 @dataclass(frozen=True, kw_only=True)
 class Judged:
     claim: Claim
-    tests: tuple[Tested, ...]
+    tests: tuple[Comparison, ...]
 
     @property
     def verdict(self) -> Word:
@@ -66,7 +66,7 @@ class Answered:
     """The open question: every variant against the first, and the one that is best over all measures."""
 
     question: OpenQuestion
-    tests: tuple[Tested, ...]
+    tests: tuple[Comparison, ...]
     gain: Mapping[str, float]
     """Mean over the measures of how much lower a variant's value is than the first's, as a share of that."""
 
@@ -96,13 +96,13 @@ def judge(recipe: AblateRecipe, measured: Measured) -> tuple[list[Judged], Answe
     question = recipe.open_question
     pairs += [(name, question.among[0], question.measures) for name in question.among[1:]] if question else []
     tests = [
-        Tested(first=a, second=b, measure=m, result=difference(measured[m][a], measured[m][b]))
+        Comparison(first=a, second=b, measure=m, result=difference(measured[m][a], measured[m][b]))
         for a, b, measures in pairs
         for m in measures
     ]
     adjusted = holm([t.result.p for t in tests])
     tests = [
-        Tested(first=t.first, second=t.second, measure=t.measure, result=t.result, p_adjusted=p)
+        Comparison(first=t.first, second=t.second, measure=t.measure, result=t.result, p_adjusted=p)
         for t, p in zip(tests, adjusted, strict=True)
     ]
     judged, at = [], 0
@@ -115,7 +115,7 @@ def judge(recipe: AblateRecipe, measured: Measured) -> tuple[list[Judged], Answe
     return judged, Answered(question=question, tests=tuple(rest), gain=_gains(question, rest, measured))
 
 
-def _gains(question: OpenQuestion, tests: Sequence[Tested], measured: Measured) -> dict[str, float]:
+def _gains(question: OpenQuestion, tests: Sequence[Comparison], measured: Measured) -> dict[str, float]:
     gains: dict[str, list[float]] = {}
     for t in tests:
         base = [sum(n for n, _ in rows.values()) / sum(d for _, d in rows.values())
