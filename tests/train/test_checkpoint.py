@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from most.errors import MostError
+from most.files import append_lines, is_disk_full, read_lines
 from most.train import checkpoint, run
-from most.train.files import append_lines, is_disk_full, read_lines
 from most.train.trainer import MostTrainer, read_history
 
 pytestmark = pytest.mark.usefixtures("no_estimate")

@@ -10,9 +10,9 @@ from transformers import AutoProcessor
 
 from most.data.arrays import ArrayStore
 from most.errors import MostError
+from most.files import read_lines
 from most.manifest import read_examples, write_jsonl
 from most.train.corpus import build_dataset, sources_of
-from most.train.files import read_lines
 from most.train.recipe import DataSettings, TrainRecipe
 
 pytestmark = pytest.mark.usefixtures("no_estimate")

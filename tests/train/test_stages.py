@@ -10,9 +10,9 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from most.convert.convert import convert
 from most.convert.settings import ConvertSettings
+from most.files import read_lines
 from most.manifest import Example, Turn, read_examples, write_jsonl
 from most.model.load import load_most
-from most.train.files import read_lines
 from most.train.heldout import HELD_OUT, forgetting
 from most.train.recipe import HeldOutSettings
 from most.train.trainer import read_history

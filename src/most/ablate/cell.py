@@ -19,8 +19,8 @@ from most.ablate.recipe import AblateRecipe
 from most.convert.backbone import init_backbone
 from most.convert.convert import convert
 from most.errors import MostError
+from most.files import write_text
 from most.settings import to_plain
-from most.train.files import write_text
 from most.train.run import train
 
 CELL = "cell.json"

@@ -11,9 +11,9 @@ import torch
 from most.ablate.recipe import AblateRecipe
 from most.data.dataset import Collator
 from most.errors import MostError
+from most.files import read_lines, write_text
 from most.model.load import load_most
 from most.settings import to_plain
-from most.train.files import read_lines, write_text
 from most.train.heldout import IGNORE, read_held_out
 
 LOSSES = "losses.jsonl"

@@ -15,7 +15,7 @@ from most.ablate.losses import LOSSES, measure_losses
 from most.ablate.recipe import AblateRecipe
 from most.ablate.verdict import Measured
 from most.errors import MostError
-from most.train.files import read_lines
+from most.files import read_lines
 
 TASKS = "eval"
 

@@ -18,11 +18,11 @@ from most.ablate.measure import read_measures
 from most.ablate.recipe import AblateRecipe
 from most.ablate.verdict import RULE, Answered, Comparison, Judged, judge
 from most.convert.info import describe
+from most.files import read_lines, write_text
 from most.report.figures import loss_curves, routing_heatmap
 from most.report.forest import forest
 from most.report.page import Bullets, Details, Facts, Figure, Piece, Report, Section, Table, Text, write_report
 from most.settings import to_plain
-from most.train.files import read_lines, write_text
 from most.train.watch.routing import read_routing
 
 RESULTS = "results.json"

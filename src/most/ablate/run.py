@@ -19,7 +19,7 @@ from most.ablate.cell import Cell, backbones_of, seconds_of, train_cell, variant
 from most.ablate.measure import measure_cell
 from most.ablate.recipe import AblateRecipe
 from most.errors import MostError
-from most.train.files import read_lines
+from most.files import read_lines
 
 LOG = "log.txt"
 CELL_BYTES = 100e6

@@ -25,7 +25,7 @@ from most.evaluate.subject import Capability
 from most.evaluate.subjects import capabilities_of
 from most.evaluate.tasks.base import Row, Task
 from most.evaluate.text import SPELLING_TABLE
-from most.train.files import append_lines, read_lines, write_text
+from most.files import append_lines, read_lines, write_text
 
 ITEMS, SETTINGS, RESULTS = "items.jsonl", "settings.json", "results.json"
 Echo = Callable[[str], Any]

@@ -20,8 +20,8 @@ from most.data.arrays import ArrayStore
 from most.data.dataset import ExampleEncoder, MixtureDataset, Sourced
 from most.data.mixture import Mixture, TokenMixture
 from most.errors import MostError, nearest
+from most.files import write_text
 from most.manifest import TASKS, read_examples
-from most.train.files import write_text
 from most.train.recipe import Arrays, Manifests, TrainRecipe
 
 LENGTHS = "lengths.npz"

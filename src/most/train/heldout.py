@@ -13,8 +13,8 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from most.data.dataset import Collator, Item
 from most.errors import MostError
+from most.files import append_lines, read_lines, write_text
 from most.train.corpus import read_sources, sources_of
-from most.train.files import append_lines, read_lines, write_text
 from most.train.recipe import HeldOutSettings
 from most.train.step_view import IGNORE
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from most.train.files import append_lines, read_lines, write_text
+from most.files import append_lines, read_lines, write_text
 
 WORST = 16
 """Examples named with their loss; the ids of all are listed beside."""

@@ -17,8 +17,8 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from most.data.dataset import StepOrder
 from most.errors import MostError
+from most.files import append_lines, is_disk_full, read_lines, write_text
 from most.train import checkpoint
-from most.train.files import append_lines, is_disk_full, read_lines, write_text
 from most.train.guard import Guard, GuardSettings, Verdict
 from most.train.incidents import Incidents
 from most.train.sharded import ShardedCheckpoints

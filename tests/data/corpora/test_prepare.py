@@ -253,7 +253,7 @@ def test_killed_anywhere_it_resumes_to_the_same_bytes(tmp_path, librispeech, pre
 
 
 def test_killed_between_the_last_files_it_ends_the_same(librispeech, prepared, look, monkeypatch):
-    from most.data.corpora import write
+    from most.data.corpora import prepare, write
 
     for n, name in enumerate(("write_cuts", "write_rejected", "write_text")):
         out = prepared.parent / f"late{n}"
@@ -263,7 +263,7 @@ def test_killed_between_the_last_files_it_ends_the_same(librispeech, prepared, l
 
         with monkeypatch.context() as patch:
             patch.setattr(write, name, die) if name != "write_text" else patch.setattr(
-                write, name, lambda p, c: die() if p.name == "README.md" else p.write_text(c)
+                prepare, name, lambda p, c: die() if p.name == "README.md" else p.write_text(c)
             )
             with pytest.raises(KeyboardInterrupt):
                 look.prepare("librispeech", librispeech, out)

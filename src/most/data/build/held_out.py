@@ -15,6 +15,7 @@ from most.data.dialogue.dialogue import Dialogue, read_dialogues, write_dialogue
 from most.data.dialogue.filters import foreign_share
 from most.data.read_aloud.sentences import read_texts, text_digest
 from most.errors import MostError
+from most.files import write_text
 
 
 def held_out(text: str, share: float) -> bool:
@@ -52,7 +53,7 @@ def write_sentences(
     for part, most in (("train", limit), ("test", test_limit)):
         chosen = set(sorted(kept[part])[:most])
         rows = ({"id": k.hex(), "text": t} for k, t in kept[part].items() if k in chosen)
-        write.write_text(out / f"{part}.jsonl", _lines(rows))
+        write_text(out / f"{part}.jsonl", _lines(rows))
     write.write_rejected(out / "rejected.jsonl", left)
     return dict(counts)
 

@@ -21,8 +21,8 @@ from most.data.build.cost import Estimates
 from most.data.build.recipe import BuildRecipe, Step, resolve
 from most.data.build.stamps import FOLDER, Stamp, difference, listing
 from most.data.build.summary import build_summary, page
-from most.data.corpora.write import write_text
 from most.errors import MostError
+from most.files import write_text
 
 State = Literal["done", "to do", "goes on", "changed", "left out"]
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from most.data.build.recipe import Step
-from most.data.corpora.write import write_text
+from most.files import write_text
 
 FOLDER = ".build"
 FORMAT = 1

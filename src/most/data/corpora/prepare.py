@@ -27,6 +27,7 @@ from most.data.corpora.check import Limits, Record, check, fingerprint
 from most.data.corpora.journal import Journal
 from most.data.corpora.table import open_corpus
 from most.errors import MostError, nearest
+from most.files import write_text
 from most.settings import to_plain
 
 FORMAT = 1
@@ -212,4 +213,4 @@ def _write_set(
         title=corpus.title, source=name, url=corpus.url, licence=corpus.licence, tasks=tasks, counts=dict(counts),
         kept_rule=limits.sentence(speech=not corpus.text_only), speech=not corpus.text_only,
     )  # fmt: skip
-    write.write_text(out / "README.md", card)
+    write_text(out / "README.md", card)

@@ -28,6 +28,7 @@ from most.data.corpora.base import BAD_ROW, UNKNOWN_LICENCE, open_text, read_jso
 from most.data.corpora.card import SplitCounts, data_card
 from most.data.corpora.check import Record, Rejected, require_unicode
 from most.errors import MostError
+from most.files import write_text
 from most.manifest import AudioRef, Example, Turn, write_jsonl
 
 N_UNITS = 500
@@ -158,7 +159,7 @@ def prepare_release(
         title="Released instruction data", source="release", url=url, licence=licence, tasks=sorted(tasks),
         counts={SPLIT: counts}, kept_rule=rule, speech=False,
     )  # fmt: skip
-    write.write_text(out / "README.md", card)
+    write_text(out / "README.md", card)
     state.write_state(out, {"settings": settings, "counts": {SPLIT: counts.plain()}})
     shutil.rmtree(journal.parent)
     echo(state.summary({SPLIT: counts}, out))

@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from most.data.corpora import write
 from most.data.corpora.card import SplitCounts
 from most.errors import MostError
+from most.files import write_text
 
 
 def is_complete(out: Path, settings: dict[str, Any]) -> bool:
@@ -49,7 +49,7 @@ def finished_counts(out: Path) -> dict[str, SplitCounts]:
 
 def write_state(out: Path, state: dict[str, Any]) -> None:
     out.mkdir(parents=True, exist_ok=True)
-    write.write_text(out / "prepare.json", json.dumps(state, indent=1) + "\n")
+    write_text(out / "prepare.json", json.dumps(state, indent=1) + "\n")
 
 
 def refuse_too_many(counts: Mapping[str, SplitCounts], max_rejected: float, out: Path, *, early: bool = False) -> None:

@@ -122,9 +122,3 @@ def write_rejected(path: Path, records: Iterable[Record]) -> None:
             row = {k: record.get(k) for k in ("id", "split", "audio", "reason", "detail")}
             f.write(json.dumps(row) + "\n")
     os.replace(part, path)
-
-
-def write_text(path: Path, content: str) -> None:
-    part = path.with_name(path.name + ".part")
-    part.write_text(content, encoding="utf-8")
-    os.replace(part, path)

@@ -35,6 +35,7 @@ from most.data.read_aloud.card import kept_rule, voice_lines
 from most.data.read_aloud.recipe import ReadAloudRecipe
 from most.data.read_aloud.sentences import Sentence, read_sentences
 from most.errors import MostError
+from most.files import write_text
 from most.manifest import AudioRef
 
 FORMAT = 1
@@ -108,7 +109,7 @@ def _write_set(recipe: ReadAloudRecipe, records: Sequence[Record], counts: dict[
         tasks=recipe.tasks, counts=counts, kept_rule=kept_rule(recipe), speech=True,
         more=voice_lines(recipe, list(kept())),
     )  # fmt: skip
-    write.write_text(out / "README.md", card)
+    write_text(out / "README.md", card)
 
 
 def _announce(recipe: ReadAloudRecipe, sentences: Sequence[Sentence], pool: Voices, echo: Callable[[str], Any]) -> None:

@@ -31,6 +31,7 @@ from most.data.stand_ins.items import Chosen, Item, with_voices
 from most.data.stand_ins.recipe import StandInRecipe
 from most.data.stand_ins.say import REASONS, reject, say
 from most.errors import MostError
+from most.files import write_text
 
 FORMAT = 1
 SPLIT = "test"
@@ -84,10 +85,10 @@ def build_set(
     state.refuse_too_many(counts, recipe.max_rejected_share, out)
     kept = [r for r in records if "reason" not in r]
     lines = "".join(json.dumps(r["row"], ensure_ascii=False) + "\n" for r in kept)
-    write.write_text(out / kind.file, lines)
+    write_text(out / kind.file, lines)
     left_out = [*chosen.left_out, *(r for r in records if "reason" in r)]
     write.write_rejected(out / "rejected.jsonl", ({"split": SPLIT} | r for r in left_out))
-    write.write_text(out / "README.md", card(kind.verb, kind.card, recipe, info, chosen, kept, left_out, pool))
+    write_text(out / "README.md", card(kind.verb, kind.card, recipe, info, chosen, kept, left_out, pool))
     state.write_state(out, {"settings": settings, "counts": {s: c.plain() for s, c in counts.items()}})
     write_info(out, info)
     shutil.rmtree(out / ".journal")

@@ -6,8 +6,8 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from most.data.corpora.write import write_text
 from most.errors import MostError
+from most.files import write_text
 
 SET_FILE = "set.json"
 """In the folder of a set that a builder of ours made."""

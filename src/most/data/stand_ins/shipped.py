@@ -1,8 +1,8 @@
 """Makes the texts in `assets/eval`: `python -m most.data.stand_ins.shipped BLIMP CMUDICT WEBQUESTIONS TRIVIA`.
 
-BLIMP is its folder or a tar of it, CMUDICT the file `cmudict.dict`, WEBQUESTIONS `test.json`, TRIVIA OpenTriviaQA as JSON
-lines of category, question, answer and choices. The same sources give the same texts; `assets/eval/README.md` says which
-they were.
+BLIMP is its folder or a tar of it, CMUDICT the file `cmudict.dict`, WEBQUESTIONS `test.json`, TRIVIA OpenTriviaQA as
+JSON lines of category, question, answer and choices. The same sources give the same texts; `assets/eval/README.md` says
+which they were.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from most.data.corpora.write import write_text
 from most.data.read_aloud.sentences import text_digest
 from most.data.stand_ins.files import Row, read_rows
 from most.data.stand_ins.recipe import ASSETS, TRIVIA, SBlimpRecipe, SpokenQaRecipe, SWuggyRecipe
+from most.files import write_text
 
 PAIRS_A_PARADIGM = 6
 QUESTIONS = 200

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 
 from most.errors import MostError
+from most.files import read_lines
 from most.plan.line import PLAN
 from most.plan.text import hours, short, size
 from most.report.figures import loss_curves, routing_heatmap
 from most.report.heatmaps import use_over_time
 from most.report.page import Bullets, Details, Facts, Figure, Piece, Report, Section, Table, Text, write_report
-from most.train.files import read_lines
 from most.train.watch.routing import RoutingHistory, dead, evenness, read_routing
 
 REPORT = "report.html"

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from most.files import is_disk_full
 from most.model.balance import routing_stats
 from most.model.install import routers
-from most.train.files import is_disk_full
 from most.train.step_view import StepView
 from most.train.watch.growing import GrowingArray
 
