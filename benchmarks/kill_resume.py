@@ -27,7 +27,7 @@ from most.data.digits import build_digits
 from most.data.encode import encode_manifests
 from most.speech.codec import Codec, default_codec_dir
 from most.train.checkpoint import UNFINISHED
-from most.train.files import append_lines, read_lines
+from most.files import append_lines, read_lines
 from most.train.recipe import DataSettings, HeldOutSettings, TrainRecipe
 from most.train.run import train
 
