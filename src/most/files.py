@@ -1,13 +1,17 @@
-"""Small files of a run that survive a kill and a full disk: whole texts, and JSON lines that are only appended to."""
+"""Small files that survive a kill and a full disk: whole texts, JSON lines that are only appended to, a folder held."""
 
 from __future__ import annotations
 
 import errno
+import fcntl
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from most.errors import MostError
 
 
 def write_text(path: Path, text: str) -> None:
@@ -48,6 +52,22 @@ def append_lines(path: Path, rows: Sequence[dict[str, Any]]) -> bool:
                 raise
             return False
     return True
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Hold a folder for this process; the lock ends with it, however it ends.
+
+    Raises:
+        MostError: another process holds it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise MostError("output", folder, "another process writes into it; wait for it or end it") from None
+        yield
 
 
 def is_disk_full(error: BaseException) -> bool:

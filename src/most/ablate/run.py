@@ -19,7 +19,7 @@ from most.ablate.cell import Cell, backbones_of, seconds_of, train_cell, variant
 from most.ablate.measure import measure_cell
 from most.ablate.recipe import AblateRecipe
 from most.errors import MostError
-from most.files import read_lines
+from most.files import held, read_lines
 
 LOG = "log.txt"
 CELL_BYTES = 100e6
@@ -32,8 +32,12 @@ def ablate(recipe: AblateRecipe, *, echo: Callable[[str], Any] = print, progress
     Raises:
         MostError: settings that do not fit, a cell of other settings, or cells that failed; all others are done first.
     """
+    with held(recipe.output):
+        return _ablate(recipe, echo, progress)
+
+
+def _ablate(recipe: AblateRecipe, echo: Callable[[str], Any], progress: bool) -> Path:
     backbones, variants = backbones_of(recipe), variants_of(recipe)
-    recipe.output.mkdir(parents=True, exist_ok=True)
     _announce(recipe, backbones, variants, echo)
     steps = {c: recipe.training(c.backbone, Path(), Path(), c.seed).steps for c in (*backbones, *variants)
              if not c.backbone or recipe.backbones[c.backbone].train is not None}  # fmt: skip

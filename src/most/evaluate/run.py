@@ -25,7 +25,7 @@ from most.evaluate.subject import Capability
 from most.evaluate.subjects import capabilities_of
 from most.evaluate.tasks.base import Row, Task
 from most.evaluate.text import SPELLING_TABLE
-from most.files import append_lines, read_lines, write_text
+from most.files import append_lines, held, read_lines, write_text
 
 ITEMS, SETTINGS, RESULTS = "items.jsonl", "settings.json", "results.json"
 Echo = Callable[[str], Any]
@@ -50,7 +50,11 @@ def evaluate(
             first items all fail alike.
     """
     out = recipe.output or default_output(model)
-    out.mkdir(parents=True, exist_ok=True)
+    with held(out):
+        return _evaluate(recipe, model, out, echo, progress, reports)
+
+
+def _evaluate(recipe: EvalRecipe, model: str | Path, out: Path, echo: Echo, progress: bool, reports: bool) -> Path:
     able = capabilities_of(model)
     tasks, left_out = open_tasks(recipe, able)
     for resolved in recipe.resolved():
@@ -165,7 +169,8 @@ def _affects(recipe: EvalRecipe) -> dict[str, Any]:
 def _claim(folder: Path, settings: Any) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     path, text = folder / SETTINGS, json.dumps(settings, indent=1, default=str) + "\n"
-    if path.is_file() and path.read_text(encoding="utf-8") != text:
+    answered = (folder / ITEMS).is_file() and path.is_file()
+    if answered and path.read_text(encoding="utf-8") != text:
         remedy = "holds answers of another model or other settings; delete it or choose another output"
         raise MostError("output", folder, remedy)
     write_text(path, text)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import fcntl
 import json
 import os
 import shutil
@@ -18,7 +17,7 @@ from transformers import TrainingArguments, set_seed
 
 from most.data.dataset import Collator
 from most.errors import MostError
-from most.files import is_disk_full, write_text
+from most.files import held, is_disk_full, write_text
 from most.model.configuration import MostConfig
 from most.plan.line import estimate_line
 from most.settings import to_plain
@@ -197,12 +196,7 @@ def claimed(recipe: TrainRecipe, rank: int, echo: Callable[[str], Any]) -> Itera
     if rank:
         yield
         return
-    recipe.output.mkdir(parents=True, exist_ok=True)
-    with (recipe.output / ".lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise MostError("output", recipe.output, "another process trains into it; wait for it or end it") from None
+    with held(recipe.output):
         _check_recipe(recipe, echo)
         checkpoint.clear_unfinished(recipe.output)
         yield
