@@ -44,7 +44,7 @@ def test_a_manifest_gives_a_task_its_own_examples(mixed):
     found = load("manifest", mixed)
     assert [(i.id, i.text, i.audio.path.name, i.speaker) for i in found.items] == [("x", "heard", "a.wav", "ann")]
     assert [(i.id, i.text) for i in load("manifest", mixed, "tts").items] == [("y", "said")]
-    assert found.info == SetInfo(name="test", source="test.jsonl (made up)", licence="cc0-1.0")
+    assert found.info == SetInfo(name=f"{mixed.parent.name}/test", source="test.jsonl (made up)", licence="cc0-1.0")
 
 
 @pytest.mark.parametrize("ask", ["Say: {}", "Read aloud: {}", "Speak these words: {}"])

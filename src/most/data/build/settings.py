@@ -39,6 +39,7 @@ class DigitsStep:
     n_test: int = 200
     n_text: int = 1000
     n_tts: int = 0
+    digits_per_utterance: tuple[int, int] = (3, 6)
     held_out_speaker: str = "lucas"
     seed: int = 0
     augment: Augment | None = None

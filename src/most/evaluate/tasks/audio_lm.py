@@ -95,7 +95,7 @@ class AudioLm:
         }
         return {
             "form": self.form,
-            "pairs": f"{len({p.pair for p in self.items})}, {len(self.items)} comparisons, {voices} voices",
+            "pairs": f"{len({p.pair for p in self.items})}, {len(self.items)} comparisons, {voices} voice(s)",
             "accuracy": f"share of pairs whose good member has the higher log-likelihood, mean per {unit}; ties half; "
             "mean over the voices of a pair, then over pairs",
             "accuracy_total": "the same by the sum, not normalised by length",
