@@ -160,7 +160,7 @@ def test_facts_and_label(folder):
     assert task.info.stand_in_for == "sWUGGY"
     assert task.family == "audio_lm"
     assert task.needs == {"speak"}
-    assert task.facts["pairs"] == "2, 4 comparisons, 2 voices"
+    assert task.facts["pairs"] == "2, 4 comparisons, 2 voice(s)"
     assert "mean per unit" in task.facts["accuracy"]
     assert "audio_end not scored" in task.facts["scored tokens"]
     json.dumps(dict(task.facts))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from numpy.random import Generator
 
@@ -12,6 +13,7 @@ from most.data.facts.table import Fact, Relation
 from most.data.facts.talk import Part, talk
 from most.evaluate.answers import contained
 
+T = TypeVar("T")
 FRAMED = 0.25
 """Share of the questions with something around them, of those that admit it."""
 _QUESTION_WORDS = ("what ", "what's ", "which ", "how ", "where ")
@@ -27,7 +29,7 @@ class Asked:
     answer: str
 
 
-def pick(options: Sequence[str], rng: Generator) -> str:
+def pick(options: Sequence[T], rng: Generator) -> T:
     return options[int(rng.integers(len(options)))]
 
 
@@ -54,8 +56,7 @@ def to_test(relation: Relation, fact: Fact, n: int, seed: int) -> list[Asked]:
 
 def follow_up(relation: Relation, rng: Generator) -> Asked:
     """A question that leans on the one before, about any fact of the relation."""
-    fact = relation.facts[int(rng.integers(len(relation.facts)))]
-    return ask(relation, fact, relation.follow_up, None, rng)
+    return ask(relation, pick(relation.facts, rng), relation.follow_up, None, rng)
 
 
 def ask(

@@ -42,10 +42,10 @@ def breaking_in(stage: Stage, resumed: float) -> list[Turn]:
     Args:
         resumed: share of the answers that are taken up again behind the new question's.
     """
-    listing = talk().lists[int(stage.rng.integers(len(talk().lists)))]
+    listing = pick(talk().lists, stage.rng)
     text = sentence(listing.say)
     options = cuts(text)
-    cut = _drawn(options, stage)
+    cut = pick(options, stage.rng)
     asks = Turn(role="user", text=stage.says(listing.ask))
     if not stage.likely(_QUESTIONS):
         answer = sentence(pick(talk().stop.assistant, stage.rng))
@@ -55,14 +55,10 @@ def breaking_in(stage: Stage, resumed: float) -> list[Turn]:
     said = new.fact.fill(frame.replace("{question}", new.wording))
     if not stage.likely(resumed):
         return _cut_off(asks, text, cut, said, new.answer)
-    cut = _drawn([c for c in options if _CLAUSE.match(text, c)], stage)
+    cut = pick([c for c in options if _CLAUSE.match(text, c)], stage.rng)
     whole = Dialogue(id="scene", turns=(asks, Turn(role="assistant", text=text)), source="scene", licence=LICENCE)
     thread = f"{pick(talk().resume, stage.rng)} {text[cut:].lstrip(', ')}"
     return list(interrupted(whole, 1, cut, said, new.answer, sentence(thread)).turns)
-
-
-def _drawn(options: list[int], stage: Stage) -> int:
-    return options[int(stage.rng.integers(len(options)))]
 
 
 def _cut_off(asks: Turn, text: str, cut: int, said: str, answer: str) -> list[Turn]:

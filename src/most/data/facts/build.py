@@ -9,7 +9,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from most.data.corpora.write import write_text
 from most.data.dialogue.dialogue import Dialogue, Turn, write_dialogues
 from most.data.dialogue.voice.seam import generator
 from most.data.facts.asking import Asked, follow_up, pick, to_test, to_train
@@ -18,6 +17,7 @@ from most.data.facts.settings import FactsStep
 from most.data.facts.table import LICENCE, Relation, chosen
 from most.data.facts.talk import talk
 from most.data.read_aloud.sentences import text_digest
+from most.files import write_text
 
 SOURCE = "facts"
 _LEANS = 0.3
@@ -119,8 +119,8 @@ def _card(step: FactsStep, table: Sequence[Relation], counts: dict[str, int], qu
         f"{LICENCE}; written for this project, no data set was copied.", "",
         f"- `train/dialogues.jsonl`: {counts['dialogues']} dialogues with {counts['questions']} questions, "
         f"{counts['turns']} turns, {counts['words']} words",
-        f"- `test/questions.jsonl`: {counts['test questions']} questions in wordings that training never has; the facts "
-        "themselves are all trained on",
+        f"- `test/questions.jsonl`: {counts['test questions']} questions in wordings that training never has; the "
+        "facts themselves are all trained on",
         "- `table.jsonl`: every fact", "",
         "No test question names its own answer, so saying the question again is never right; a fact is left out of the "
         "test where every held-out wording would.", "",

@@ -1,4 +1,4 @@
-"""The step `manners`: dialogues of simple manners to train and to test on, and questions that are not to be answered."""
+"""The step `manners`: dialogues of simple manners to train and to test on, and questions outside the table."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from most.data.corpora.write import write_text
 from most.data.dialogue.dialogue import Dialogue, Turn, write_dialogues
 from most.data.dialogue.voice.seam import generator
 from most.data.facts.breaking_in import breaking_in
@@ -17,6 +16,7 @@ from most.data.facts.scenes import NOT_KNOWN, Stage, again, social, unknown
 from most.data.facts.settings import MannersStep
 from most.data.facts.table import LICENCE, relations
 from most.data.facts.talk import Part, talk
+from most.files import write_text
 
 SOURCE = "manners"
 _TRIES = 4
@@ -63,7 +63,7 @@ def _play(scene: str, stage: Stage, step: MannersStep) -> Sequence[Turn]:
 
 
 def unknown_questions() -> list[dict[str, Any]]:
-    """Rows for `spoken-qa`: held-out questions outside the table, right where the response says that it does not know."""
+    """Rows for `spoken-qa`: held-out questions outside the table; right is a response that says it does not know."""
     texts = [fill(text, {}) for text in talk().kinds["unknown"].held_out]
     for name, phrases in talk().unknown_fillings.items():
         relation = relations()[name]
@@ -85,10 +85,11 @@ def _card(parts: dict[str, list[Dialogue]], n_questions: int) -> str:
         rows += [f"| {name} | {scene} | {n} |" for scene, n in sorted(scenes.items())]
     return "\n".join([
         "# Manners", "",
-        "Greetings and goodbyes, who are you and what can you do, say it again (slower, shorter), \"I don't know\" for what is "
-        f"not among the closed facts, and being broken into. Licence {LICENCE}; written for this project.", "",
-        "What users say stands in two lists, to train on and to test on; the assistant's phrases are the same in both.", "",
+        "Greetings and goodbyes, who are you and what can you do, say it again (slower, shorter), \"I don't know\" for "
+        f"what is not among the closed facts, and being broken into. Licence {LICENCE}; written for this project.", "",
+        "What users say stands in two lists, to train and to test on; the assistant's phrases are the same in both.",
+        "",
         "| part | scene | dialogues |", "|---|---|---|", *rows, "",
-        f"`test/questions.jsonl`: {n_questions} questions that are not to be answered; a response is right where it says "
-        f"{NOT_KNOWN[0]!r}.", "",
+        f"`test/questions.jsonl`: {n_questions} questions that are not to be answered; a response is right "
+        f"where it says {NOT_KNOWN[0]!r}.", "",
     ])  # fmt: skip

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-_SMALL = (
-    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
-    "eighteen nineteen"
-).split()
-_TENS = "twenty thirty forty fifty sixty seventy eighty ninety".split()
+_SMALL_WORDS = """
+    zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen
+    eighteen nineteen
+"""
+_SMALL = tuple(_SMALL_WORDS.split())
+_TENS_WORDS = "twenty thirty forty fifty sixty seventy eighty ninety"
+_TENS = tuple(_TENS_WORDS.split())
 MOST = 20
 """What sums come to, and differences are taken from."""
 

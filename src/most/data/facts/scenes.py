@@ -42,8 +42,8 @@ class Stage:
         """A question about any relation's fact, with the answer in its fullest form."""
         table = [r for r in relations().values() if r.held_out]
         while True:
-            relation = table[int(self.rng.integers(len(table)))]
-            fact = relation.facts[int(self.rng.integers(len(relation.facts)))]
+            relation = pick(table, self.rng)
+            fact = pick(relation.facts, self.rng)
             draw = to_train if self.part == "train" else to_test
             if asked := draw(relation, fact, 1, int(self.rng.integers(2**32))):
                 return replace(asked[0], answer=fact.fill(relation.answers[0]))
