@@ -18,6 +18,8 @@ from most.data.dialogue.voice.recipe import SpeakRecipe, VoiceRecipe
 from most.data.dialogue.voice.size import WORDS_PER_SECOND
 from most.data.facts.settings import FactsStep, MannersStep
 from most.data.facts.table import chosen
+from most.data.pseudo_label.recipe import PseudoLabelRecipe
+from most.data.pseudo_label.source import read_recordings, roughly
 from most.data.read_aloud.recipe import ReadAloudRecipe
 from most.data.stand_ins.recipe import SBlimpRecipe, SpokenQaRecipe, StandInRecipe, StoryClozeRecipe, SWuggyRecipe
 
@@ -149,6 +151,19 @@ def _read_aloud(s: ReadAloudRecipe, at: Of) -> dict[str, Amount]:
     return _voices(s, _sum([at(p) for p in s.sentences]))
 
 
+def _pseudo_label(s: PseudoLabelRecipe, at: Of) -> dict[str, Amount]:
+    read = at(s.source).part(1, s.limit)
+    if read.hours is None and s.source.exists():
+        recordings = read_recordings(s.source, limit=s.limit)
+        seconds, mean = roughly(recordings)
+        items = len(recordings) * max(1.0, mean / (0.75 * s.max_seconds) if mean > s.max_seconds else 1.0)
+        read = Amount(items=items, words=seconds * WORDS_PER_SECOND, hours=seconds / 3600)
+    rates = [JUDGE_SECONDS.get(j.name) for j in s.judges]
+    known = [r for r in rates if r is not None]
+    work = None if read.hours is None or len(known) < len(rates) else read.hours * 3600 * sum(known)
+    return {"": replace(read, work=work)}
+
+
 def _speak(s: SpeakRecipe, at: Of) -> dict[str, Amount]:
     return _voices(s, at(s.dialogues).part(1 if s.assistant == "speech" else 0.5))
 
@@ -199,7 +214,8 @@ def _unknown(s: Any, at: Of) -> dict[str, Amount]:
 _ESTIMATES: dict[type, Callable[[Any, Of], dict[str, Amount]]] = {
     of.SentencesStep: _sentences, of.HoldOutStep: _hold_out, of.CollectStep: _collect, of.InterruptStep: _dialogues,
     of.SpeakableStep: _dialogues, of.BalanceStep: _dialogues, of.BiasStep: _dialogues,
-    of.TextDialoguesStep: _dialogues, ReadAloudRecipe: _read_aloud, SpeakRecipe: _speak, of.EncodeStep: _encode,
-    of.UnitsStep: _encode, of.DigitsStep: _digits, SBlimpRecipe: _stand_in, SWuggyRecipe: _stand_in,
-    StoryClozeRecipe: _stand_in, SpokenQaRecipe: _stand_in, FactsStep: _facts, MannersStep: _manners,
+    of.TextDialoguesStep: _dialogues, ReadAloudRecipe: _read_aloud, PseudoLabelRecipe: _pseudo_label,
+    SpeakRecipe: _speak, of.EncodeStep: _encode, of.UnitsStep: _encode, of.DigitsStep: _digits,
+    SBlimpRecipe: _stand_in, SWuggyRecipe: _stand_in, StoryClozeRecipe: _stand_in, SpokenQaRecipe: _stand_in,
+    FactsStep: _facts, MannersStep: _manners,
 }  # fmt: skip

@@ -11,6 +11,7 @@ from typing import Any
 from most.data.build import settings as of
 from most.data.dialogue.voice.recipe import SpeakRecipe
 from most.data.facts.settings import FactsStep, MannersStep
+from most.data.pseudo_label.recipe import PseudoLabelRecipe
 from most.data.read_aloud.recipe import ReadAloudRecipe
 from most.data.stand_ins.recipe import SBlimpRecipe, SpokenQaRecipe, StoryClozeRecipe, SWuggyRecipe
 
@@ -74,6 +75,12 @@ def _read_aloud(s: ReadAloudRecipe, out: Path, echo: Echo, progress: bool) -> No
     from most.data.read_aloud.run import read_aloud
 
     read_aloud(s, echo=echo, progress=progress)
+
+
+def _pseudo_label(s: PseudoLabelRecipe, out: Path, echo: Echo, progress: bool) -> None:
+    from most.data.pseudo_label.run import pseudo_label
+
+    pseudo_label(s, echo=echo, progress=progress)
 
 
 def _collect(s: of.CollectStep, out: Path, echo: Echo, progress: bool) -> None:
@@ -186,6 +193,9 @@ VERBS: dict[str, Verb] = {
     "sentences": Verb(settings=of.SentencesStep, run=_sentences, writes="train.jsonl, test.jsonl"),
     "hold-out": Verb(settings=of.HoldOutStep, run=_hold_out, writes="train.jsonl, test.jsonl"),
     "read-aloud": Verb(settings=ReadAloudRecipe, run=_read_aloud, writes="a prepared set", writes_output=True),
+    "pseudo-label": Verb(
+        settings=PseudoLabelRecipe, run=_pseudo_label, writes="a prepared set, pseudo-labelled", writes_output=True
+    ),
     "collect": Verb(settings=of.CollectStep, run=_collect, writes=DIALOGUES),
     "interrupt": Verb(settings=of.InterruptStep, run=_interrupt, writes=DIALOGUES),
     "speakable": Verb(settings=of.SpeakableStep, run=_speakable, writes=DIALOGUES),

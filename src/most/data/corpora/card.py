@@ -77,7 +77,7 @@ def hub_split(split: str) -> str:
 
 def data_card(
     *, title: str, source: str, url: str, licence: str, tasks: Sequence[str], counts: dict[str, SplitCounts],
-    kept_rule: str, speech: bool, more: Sequence[str] = (),
+    kept_rule: str, speech: bool, more: Sequence[str] = (), machine_written: bool = False,
 ) -> str:  # fmt: skip
     """The card as Markdown with YAML front matter.
 
@@ -87,12 +87,14 @@ def data_card(
         kept_rule: a sentence on what was kept.
         speech: whether there are recordings, with manifests of utterances and cuts beside the examples.
         more: further lines, such as on who speaks.
+        machine_written: the transcripts are a recogniser's, which the front matter then says in the hub's words.
     """
     kept = {s: c for s, c in counts.items() if c.kept}
     n = sum(c.kept for c in kept.values()) * (len(tasks) if speech else 1)
     head: dict[str, Any] = {"pretty_name": f"{title}, prepared for MoST"}
     head |= {"license": licence} if _HUB_LICENCES.match(licence) else {"license": "other", "license_name": licence}
     head |= {"license_link": url} if head["license"] == "other" and url else {}
+    head |= {"annotations_creators": ["machine-generated"]} if machine_written else {}
     head |= {
         "task_categories": [_TASKS[t] for t in tasks],
         "size_categories": [next((name for top, name in _SIZES if n < top), "n>100M")],

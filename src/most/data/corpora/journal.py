@@ -28,10 +28,12 @@ class Journal:
         self.path = path
 
     def records(self) -> Iterator[Record]:
-        """The items written down so far, in order."""
+        """The items written down so far, in order, without a last line that is torn."""
         if self.path.is_file():
             with self.path.open(encoding="utf-8") as f:
                 for line in f:
+                    if not line.endswith("\n"):
+                        return
                     row = json.loads(line)
                     if "end" not in row:
                         yield row
@@ -46,8 +48,11 @@ class Journal:
             return f.read().rpartition(b"\n")[0].rpartition(b"\n")[2].startswith(b'{"end"')
 
     @contextmanager
-    def writer(self) -> Iterator[JournalWriter]:
+    def writer(self, flush_every: int | None = None) -> Iterator[JournalWriter]:
         """Append to it. A torn last line is cut off first.
+
+        Args:
+            flush_every: lines that a kill may cost, 64 when left out; 1 where each is long work.
 
         Raises:
             MostError: another process is writing it.
@@ -59,18 +64,18 @@ class Journal:
             except BlockingIOError:
                 raise MostError("out", self.path.parent.parent, "another `most data prepare` is writing it") from None
             f.truncate(_whole_lines(self.path))
-            yield JournalWriter(f)
+            yield JournalWriter(f, flush_every or _FLUSH_EVERY)
 
 
 class JournalWriter:
-    def __init__(self, file: IO[bytes]) -> None:
-        self._file, self._unflushed = file, 0
+    def __init__(self, file: IO[bytes], flush_every: int) -> None:
+        self._file, self._unflushed, self._flush_every = file, 0, flush_every
 
     def write(self, record: dict[str, Any]) -> None:
         # ASCII: ids and paths that are not Unicode are kept as escapes.
         self._file.write(json.dumps(record).encode("ascii") + b"\n")
         self._unflushed += 1
-        if self._unflushed >= _FLUSH_EVERY:
+        if self._unflushed >= self._flush_every:
             self._file.flush()
             self._unflushed = 0
 

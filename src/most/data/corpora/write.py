@@ -21,6 +21,8 @@ from most.data.prompts import prompt
 from most.manifest import AudioRef, Example, Turn, Utterance, write_jsonl
 
 TEST_PREFIXES = ("dev", "test", "valid", "eval")
+PSEUDO_LABEL = "pseudo_label"
+"""The key of `meta` that names the recogniser which wrote a transcript."""
 
 
 def examples(
@@ -29,11 +31,11 @@ def examples(
     """Examples of the kept items, the tasks of an item side by side.
 
     Wordings are drawn by the item's id; splits to measure on use the canonical one. A record may name the only `tasks`
-    it serves.
+    it serves, and further `meta`.
     """
     varied = not split.startswith(TEST_PREFIXES)
     for record in records:
-        text, meta = record["text"], {"seconds": record.get("seconds")}
+        text, meta = record["text"], {"seconds": record.get("seconds"), **record.get("meta", {})}
         for task in record.get("tasks", tasks):
             if task not in tasks:
                 continue
@@ -61,9 +63,10 @@ def ref_of(record: Record, out: Path) -> AudioRef:
 
 
 def utterances(records: Iterable[Record], out: Path) -> Iterator[Utterance]:
-    """The clean ones: codecs and units are learnt from them."""
+    """The clean ones: codecs and units are learnt from them. A pseudo-label is left out, for nothing here marks it."""
     for record in (r for r in records if "augmentation" not in r):
-        yield Utterance(id=record["id"], audio=ref_of(record, out), speaker=record["speaker"], text=record["text"])
+        text = None if PSEUDO_LABEL in record.get("meta", {}) else record["text"]
+        yield Utterance(id=record["id"], audio=ref_of(record, out), speaker=record["speaker"], text=text)
 
 
 def cut_of(record: Record) -> dict[str, Any]:
@@ -79,6 +82,7 @@ def cut_of(record: Record) -> dict[str, Any]:
         "text": record["text"],
     }  # fmt: skip
     supervision |= {"speaker": record["speaker"]} if record["speaker"] else {}
+    supervision |= {"custom": record["meta"]} if "meta" in record else {}
     return {
         "id": record["id"], "start": start, "duration": duration, "channel": channel, "supervisions": [supervision],
         "recording": {

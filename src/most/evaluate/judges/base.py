@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import soxr
@@ -25,6 +26,31 @@ class Judge(Protocol):
 
     def transcribe(self, wav: np.ndarray, rate: int) -> str:
         """What is said in mono float32 `(T,)` at any rate; "" if nothing."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Heard:
+    """What a judge wrote down and how sure it was.
+
+    Args:
+        logprob: mean log-probability of the tokens; that of the least sure window where there are several.
+        no_speech: probability that nobody speaks, of the window where it is highest.
+        compression: how far the text can be compressed, in the window where it repeats itself most.
+    """
+
+    text: str
+    logprob: float = 0.0
+    no_speech: float = 0.0
+    compression: float = 0.0
+
+
+@runtime_checkable
+class SureJudge(Judge, Protocol):
+    """A judge that also says how sure it is."""
+
+    def hear(self, wav: np.ndarray, rate: int) -> Heard:
+        """As `transcribe`, whose text it gives."""
         ...
 
 

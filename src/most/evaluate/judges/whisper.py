@@ -7,7 +7,7 @@ import os
 import numpy as np
 
 from most.errors import MostError
-from most.evaluate.judges.base import at_rate, is_silent
+from most.evaluate.judges.base import Heard, at_rate, is_silent
 
 DIGIT_CONTEXT = "Digits: three one four, nine zero two seven, five six eight."
 
@@ -44,12 +44,21 @@ class FasterWhisperJudge:
         self.name = f"faster-whisper:{os.path.basename(os.path.normpath(model))}"
 
     def transcribe(self, wav: np.ndarray, rate: int) -> str:
+        return self.hear(wav, rate).text
+
+    def hear(self, wav: np.ndarray, rate: int) -> Heard:
         wav = at_rate(wav, rate, self.sample_rate)
         if is_silent(wav):
-            return ""
-        segments, _ = self._model.transcribe(
+            return Heard(text="", no_speech=1.0)
+        found, _ = self._model.transcribe(
             wav, language=self._language, beam_size=1, temperature=0.0, condition_on_previous_text=False,
             without_timestamps=True, initial_prompt=self._context,
             max_new_tokens=most_tokens(len(wav) / self.sample_rate),
         )  # fmt: skip
-        return " ".join(s.text.strip() for s in segments)
+        segments = list(found)
+        return Heard(
+            text=" ".join(s.text.strip() for s in segments),
+            logprob=min((s.avg_logprob for s in segments), default=0.0),
+            no_speech=max((s.no_speech_prob for s in segments), default=1.0),
+            compression=max((s.compression_ratio for s in segments), default=0.0),
+        )

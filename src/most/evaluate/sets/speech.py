@@ -80,7 +80,11 @@ def _manifest(settings: SetSettings, task: str) -> tuple[SetInfo, Iterator[Speec
             ", ".join(sorted({str(getattr(r, name)) for r in rows if getattr(r, name, "")}))
             for name in ("source", "licence")
         )
-        info = SetInfo(name=f"{path.parent.name}/{path.stem}", source=f"{path.name} ({sources})" if sources else path.name, licence=licences)
+        info = SetInfo(
+            name=f"{path.parent.name}/{path.stem}",
+            source=f"{path.name} ({sources})" if sources else path.name,
+            licence=licences,
+        )
     examples = [r for r in rows if isinstance(r, Example)]
     if not examples:
         return info, (_of_utterance(r, path) for r in rows if isinstance(r, Utterance))
