@@ -25,9 +25,9 @@ from most.convert.convert import convert
 from most.convert.settings import ConvertSettings
 from most.data.digits import build_digits
 from most.data.encode import encode_manifests
+from most.files import append_lines, read_lines
 from most.speech.codec import Codec, default_codec_dir
 from most.train.checkpoint import UNFINISHED
-from most.files import append_lines, read_lines
 from most.train.recipe import DataSettings, HeldOutSettings, TrainRecipe
 from most.train.run import train
 

@@ -59,7 +59,10 @@ def write_ablation(recipe: AblateRecipe) -> Path:
         summary=f"{len(recipe.variants)} models that differ in one thing each, with {len(recipe.seeds)} seeds, each "
         f"trained {training.steps} steps of {training.batch_size} examples on the same data in the same order.",
         sections=sections,
-        numbers=[(j.claim.says, j.verdict, f"{j.claim.better} against {j.claim.worse}") for j in judged],
+        numbers=[
+            (word, sum(j.verdict == word for j in judged), f"of {len(judged)} claims")
+            for word in ("reproduced", "not reproduced", "undecided")
+        ],
         footer="Made by `most ablate`.",
     )
     return write_report(recipe.output / "report.html", report)
