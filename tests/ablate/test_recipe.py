@@ -20,7 +20,7 @@ from most.errors import MostError
         ({"convert": {"seed": 3}}, "set by the grid"),
         ({"train": {"steps": 3, "batch_size": 5, "learning_rate": 1e-3, "output": "x"}}, "set by the grid"),
         (
-            {"claims": [{"says": "", "source": "", "better": "indx", "worse": "plain", "measures": ["hear"]}]},
+            {"claims": [{"says": "", "source": "", "better": "idex", "worse": "plain", "measures": ["hear"]}]},
             "did you mean 'index'",
         ),
         (
