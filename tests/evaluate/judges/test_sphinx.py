@@ -35,7 +35,8 @@ def test_what_it_heard_before_does_not_count(kind, telling):
 
 
 def test_the_open_vocabulary_hears_people_too(theo):
-    heard = [make_judge("pocketsphinx").transcribe(wav, 16000) for wav in theo[0]]
+    judge = make_judge("pocketsphinx")
+    heard = [judge.transcribe(wav, 16000) for wav in theo[0]]
     assert word_errors(theo[1], heard, normalizer="digits").wer <= 1 / 3
 
 
