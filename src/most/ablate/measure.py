@@ -59,11 +59,12 @@ def _errors(recipe: AblateRecipe, folder: Path) -> dict[str, dict[str, tuple[flo
     """Word errors over words of each item of the grid's tasks."""
     if not recipe.tasks:
         return {}
+    from most.evaluate.report.results import LOG_FILE
     from most.evaluate.wer import item_errors
 
     out = {}
     for resolved in recipe.evaluation(folder / TASKS).resolved():
-        rows = read_lines(folder / TASKS / resolved.name / "items.jsonl")
+        rows = read_lines(folder / TASKS / resolved.name / LOG_FILE)
         refs, hyps = [r["reference"] for r in rows], [r.get("hypothesis") for r in rows]
         ids, normalizer = [r["id"] for r in rows], resolved.settings.normalizer
         errors = item_errors(refs, hyps, normalizer=normalizer, ids=ids) if rows else []

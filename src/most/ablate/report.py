@@ -21,6 +21,7 @@ from most.convert.info import describe
 from most.files import read_lines, write_text
 from most.report.figures import loss_curves, routing_heatmap
 from most.report.forest import forest
+from most.report.markdown import table
 from most.report.page import Bullets, Details, Facts, Figure, Piece, Report, Section, Table, Text, write_report
 from most.settings import to_plain
 from most.train.watch.routing import read_routing
@@ -201,29 +202,24 @@ def _markdown(
     minutes: float,
 ) -> str:
     lines = ["# Ablations", "", RULE, "", "## Verdicts", ""]
-    lines += _table(
+    lines += table(
         ["claim", "compared", "verdict", "because"],
         [[j.claim.says, f"{j.claim.better} against {j.claim.worse}", f"**{j.verdict}**", j.why] for j in judged],
     )
     lines += ["", "## Differences", ""]
-    lines += _table(COLUMNS, [row for j in judged for row in _rows(j.tests, values)])
+    lines += table(COLUMNS, [row for j in judged for row in _rows(j.tests, values)])
     if answered is not None:
         lines += ["", f"## {answered.question.asks}", "", answered.text, ""]
-        lines += _table(COLUMNS, _rows(answered.tests, values))
+        lines += table(COLUMNS, _rows(answered.tests, values))
     lines += ["", "## Values", "", "Mean over seeds with the 95 % interval; lower is better.", ""]
     rows = [
         [v, *(f"{x.value:.4f} ({x.low:.4f} to {x.high:.4f})" for x in (values[m][v] for m in values)),
          *_millions(sizes[v])]
         for v in recipe.variants
     ]  # fmt: skip
-    lines += _table(["variant", *values, "M parameters", "M active"], rows)
+    lines += table(["variant", *values, "M parameters", "M active"], rows)
     lines += ["", f"{minutes:.0f} minutes of training and conversion in all.", ""]
     return "\n".join(lines)
-
-
-def _table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> list[str]:
-    cells = [[str(c).replace("|", "\\|") for c in row] for row in rows]
-    return [f"| {' | '.join(columns)} |", "|" + "---|" * len(columns), *(f"| {' | '.join(r)} |" for r in cells)]
 
 
 def _results(

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from most.ablate.compare import LEVEL, Cells, Difference, difference, holm
+from most.ablate.compare import LEVEL, Cells, Difference, difference, holm, value_of
 from most.ablate.recipe import AblateRecipe, Claim, OpenQuestion
 
 Word = Literal["reproduced", "not reproduced", "undecided"]
@@ -116,9 +116,8 @@ def judge(recipe: AblateRecipe, measured: Measured) -> tuple[list[Judged], Answe
 
 
 def _gains(question: OpenQuestion, tests: Sequence[Comparison], measured: Measured) -> dict[str, float]:
+    base = {m: value_of(measured[m][question.among[0]]).value for m in question.measures}
     gains: dict[str, list[float]] = {}
     for t in tests:
-        base = [sum(n for n, _ in rows.values()) / sum(d for _, d in rows.values())
-                for rows in measured[t.measure][t.second].values()]  # fmt: skip
-        gains.setdefault(t.first, []).append(-t.result.difference / max(sum(base) / len(base), 1e-12))
+        gains.setdefault(t.first, []).append(-t.result.difference / max(base[t.measure], 1e-12))
     return {name: sum(g) / len(g) for name, g in gains.items()}

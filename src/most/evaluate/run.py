@@ -21,13 +21,15 @@ from tqdm import tqdm
 from most.errors import MostError
 from most.evaluate.asking import Asker, make_asker
 from most.evaluate.recipe import EvalRecipe, Resolved
+from most.evaluate.report.results import LOG_FILE, RESULTS_FILE
+from most.evaluate.score import Score
 from most.evaluate.subject import Capability
 from most.evaluate.subjects import capabilities_of
 from most.evaluate.tasks.base import Row, Task
 from most.evaluate.text import SPELLING_TABLE
 from most.files import append_lines, held, read_lines, write_text
 
-ITEMS, SETTINGS, RESULTS = "items.jsonl", "settings.json", "results.json"
+SETTINGS = "settings.json"
 Echo = Callable[[str], Any]
 
 
@@ -85,9 +87,10 @@ def _evaluate(recipe: EvalRecipe, model: str | Path, out: Path, echo: Echo, prog
                 seconds[name] = round(seconds.get(name, 0.0) + time.perf_counter() - start, 1)
                 _write_seconds(out, seconds)
     results = _results(recipe, model, tasks, left_out, out, seconds)
-    write_text(out / RESULTS, json.dumps(results, indent=1, ensure_ascii=False) + "\n")
+    write_text(out / RESULTS_FILE, json.dumps(results, indent=1, ensure_ascii=False) + "\n")
     for task in results["tasks"]:
-        for score in scores_of(tasks[task["name"]], out)[:3] if task["name"] in tasks else []:
+        for row in task["scores"][:3]:
+            score = Score(**row)
             echo(f"  {task['name']}  {score.metric}  {score}")
     if reports:
         from most.evaluate.report import write_reports
@@ -120,9 +123,9 @@ def open_tasks(recipe: EvalRecipe, able: frozenset[Capability]) -> tuple[dict[st
     return tasks, left_out
 
 
-def scores_of(task: Task, out: Path) -> list[Any]:
+def scores_of(task: Task, out: Path) -> list[Score]:
     """Scores from the log alone, rows in the set's order."""
-    rows = {row["id"]: row for row in read_lines(out / task.name / ITEMS)}
+    rows = {row["id"]: row for row in read_lines(out / task.name / LOG_FILE)}
     return task.score([rows[item.id] for item in task.items])
 
 
@@ -145,7 +148,7 @@ def _ask(asker: Asker, task: Task, todo: Sequence[int], folder: Path, batch_size
             raise MostError(
                 f"tasks.{task.name}", rows[0]["error"], "all of the first items failed so; nothing is logged"
             )
-        if not append_lines(folder / ITEMS, rows):
+        if not append_lines(folder / LOG_FILE, rows):
             raise MostError("output", folder, "the disk is full; make room and run the same command, it goes on")
         bar.update(len(rows))
 
@@ -153,10 +156,10 @@ def _ask(asker: Asker, task: Task, todo: Sequence[int], folder: Path, batch_size
 def _answered(folder: Path, task: Task) -> set[str]:
     """Items with an answer. Rows of failed ones are dropped from the log, for they are asked again."""
     known = {item.id for item in task.items}
-    rows = read_lines(folder / ITEMS)
+    rows = read_lines(folder / LOG_FILE)
     kept = {row["id"]: row for row in rows if "error" not in row and row["id"] in known}
-    if (folder / ITEMS).is_file():  # anew, for a killed run may have left a torn last line
-        write_text(folder / ITEMS, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in kept.values()))
+    if (folder / LOG_FILE).is_file():  # anew, for a killed run may have left a torn last line
+        write_text(folder / LOG_FILE, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in kept.values()))
     return set(kept)
 
 
@@ -169,7 +172,7 @@ def _affects(recipe: EvalRecipe) -> dict[str, Any]:
 def _claim(folder: Path, settings: Any) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     path, text = folder / SETTINGS, json.dumps(settings, indent=1, default=str) + "\n"
-    answered = (folder / ITEMS).is_file() and path.is_file()
+    answered = (folder / LOG_FILE).is_file() and path.is_file()
     if answered and path.read_text(encoding="utf-8") != text:
         remedy = "holds answers of another model or other settings; delete it or choose another output"
         raise MostError("output", folder, remedy)

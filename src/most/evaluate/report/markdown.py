@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from most.evaluate.paper import PAPER, disputed
 from most.evaluate.report.lines import duration, families, lines
 from most.evaluate.report.results import Results
+from most.report.markdown import plain, table
 
 _HEAD = ("task", "set", "metric", "score", "paper", "95 % interval", "items", "failed", "empty", "note")
 
 
 def markdown(results: Results) -> str:
     """The text of `report.md`."""
-    out = [f"# Evaluation of {_plain(results.model)}", ""]
+    out = [f"# Evaluation of {plain(results.model)}", ""]
     out += [
         f"The paper is {PAPER}; its figure in brackets belongs to a set that a stand-in takes the place of. Failed and "
         "empty answers count as wrong. Intervals are bootstrap ones over items.", ""
@@ -29,30 +28,21 @@ def markdown(results: Results) -> str:
             for line in lines(task)
         ]  # fmt: skip
         if rows:
-            out += [*_table(_HEAD, rows), ""]
-        out += [f"Left out: {_plain(t.name)}. {_plain(t.left_out)}\n" for t in tasks if t.left_out]
+            out += [*table(_HEAD, rows), ""]
+        out += [f"Left out: {plain(t.name)}. {plain(t.left_out)}\n" for t in tasks if t.left_out]
         if not tasks:
             out += ["Left out: the recipe names no task of this family.", ""]
         for task in tasks:
             facts = {"source": task.info.source, "licence": task.info.licence, **task.facts}
             if task.scores:
-                out += [f"- {_plain(task.name)}: " + "; ".join(f"{k}: {_plain(v)}" for k, v in facts.items() if v)]
+                out += [f"- {plain(task.name)}: " + "; ".join(f"{k}: {plain(v)}" for k, v in facts.items() if v)]
         out += [""] if rows else []
     doubts = disputed([t.family for t in results.tasks if t.scores])
     if doubts:
         rows = [(d.model, d.set, d.paper, d.elsewhere, d.source) for d in doubts]
         out += ["## Baselines to be quoted with care", ""]
-        out += [*_table(("model", "set", f"in {PAPER}, %", "elsewhere, %", "where"), rows), ""]
+        out += [*table(("model", "set", f"in {PAPER}, %", "elsewhere, %", "where"), rows), ""]
     out += ["## How it was done", "", f"    {results.command}", "", f"- time: {duration(results.seconds)}"]
-    out += [f"- normaliser: {_plain(results.normalizer)}"] if results.normalizer else []
-    out += [f"- {name}: {_plain(version)}" for name, version in results.versions.items()]
+    out += [f"- normaliser: {plain(results.normalizer)}"] if results.normalizer else []
+    out += [f"- {name}: {plain(version)}" for name, version in results.versions.items()]
     return "\n".join(out).rstrip() + "\n"
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> list[str]:
-    body = ["| " + " | ".join(_plain(c) for c in row) + " |" for row in rows]
-    return ["| " + " | ".join(head) + " |", "|" + "---|" * len(head), *body]
-
-
-def _plain(value: object) -> str:
-    return " ".join(str(value).replace("|", "\\|").replace("<", "&lt;").split())

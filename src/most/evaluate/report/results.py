@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from most.data.corpora.base import AUDIO_SUFFIXES
 from most.errors import MostError
 from most.evaluate.score import Score
 from most.evaluate.sets.base import SetInfo
@@ -15,7 +16,6 @@ from most.manifest import AudioRef
 
 RESULTS_FILE = "results.json"
 LOG_FILE = "items.jsonl"
-AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".opus", ".mp3")
 
 Row = Mapping[str, Any]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from most.evaluate.report.items import item_pieces
 from most.evaluate.report.lines import Line, duration, families, lines
 from most.evaluate.report.markdown import markdown
 from most.evaluate.report.results import Results, TaskResult, load_results
+from most.files import write_text
 from most.report.page import Band, Facts, Piece, Report, Section, Table, Text, write_report
 
 N_TILES = 10
@@ -24,9 +24,7 @@ def write_reports(folder: Path) -> Path:
         MostError: no results there, or results of another form.
     """
     results = load_results(folder)
-    path, part = folder / "report.md", folder / "report.md.part"
-    part.write_text(markdown(results), encoding="utf-8")
-    os.replace(part, path)
+    write_text(folder / "report.md", markdown(results))
     return write_report(folder / "report.html", page(results))
 
 
