@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import itertools
-import multiprocessing
-import os
-import threading
+import functools
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +16,7 @@ from most.data.dialogue.voice.recipe import VoiceRecipe
 from most.data.dialogue.voice.seam import Synthesizer, Unspeakable, VoiceFailed
 from most.data.dialogue.voice.speaker import Counts, Speaker
 from most.data.dialogue.voice.table import make_synthesizer
+from most.data.processes import in_processes
 from most.errors import MostError
 
 _KINDS: tuple[tuple[type[Exception], str], ...] = (
@@ -76,69 +72,17 @@ def outcomes(
         for item in todo:
             yield _one(work, item, speaker)
         return
-    # Spawned, not forked: the runtimes of voices and judges keep threads of their own.
-    context = multiprocessing.get_context("spawn")
-    executor = ProcessPoolExecutor(recipe.workers, mp_context=context, initializer=_begin, initargs=(recipe, babble))
-    waiting: set[Future[Outcome | MostErrorParts]] = set()
-    items = iter(todo)
-    try:
-        while True:
-            for item in itertools.islice(items, 2 * recipe.workers - len(waiting)):
-                waiting.add(executor.submit(_in_worker, work, item))
-            if not waiting:
-                return
-            done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
-            for future in done:
-                result = future.result()
-                if isinstance(result, MostErrorParts):
-                    raise MostError(result.field, result.value, result.remedy)
-                yield result
-    except BrokenProcessPool as e:
-        raise MostError(
-            "workers", recipe.workers, "one of them died (out of memory?); use fewer, the same command goes on"
-        ) from e
-    finally:
-        executor.shutdown(wait=True, cancel_futures=True)
+    yield from in_processes(recipe.workers, _speaker, (recipe, babble), functools.partial(_in_worker, work), todo)
 
 
-@dataclass(frozen=True)
-class MostErrorParts:
-    """A MostError on its way between processes."""
-
-    field: str
-    value: str
-    remedy: str
+def _speaker(recipe: VoiceRecipe, babble: Sequence[np.ndarray]) -> Speaker[Any, Any]:
+    """Voices and judge of a worker."""
+    made, pool = make_voices(recipe)
+    return Speaker(recipe, made, pool, recipe.gate.make(), babble)
 
 
-_speaker: Speaker[Any, Any] | MostErrorParts | None = None
-
-
-def _begin(recipe: VoiceRecipe, babble: Sequence[np.ndarray]) -> None:
-    """Load voices and judge in a worker, which ends with its parent even where that is killed."""
-    global _speaker
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-
-        def follow() -> None:
-            parent.join()
-            os._exit(1)
-
-        threading.Thread(target=follow, daemon=True).start()
-    try:
-        made, pool = make_voices(recipe)
-        _speaker = Speaker(recipe, made, pool, recipe.gate.make(), babble)
-    except MostError as e:
-        _speaker = MostErrorParts(e.field, str(e.value), e.remedy)
-
-
-def _in_worker(work: Work, item: Any) -> Outcome | MostErrorParts:
-    assert _speaker is not None
-    if isinstance(_speaker, MostErrorParts):
-        return _speaker
-    try:
-        return _one(work, item, _speaker)
-    except MostError as e:
-        return MostErrorParts(e.field, str(e.value), e.remedy)
+def _in_worker(work: Work, speaker: Speaker[Any, Any], item: Any) -> Outcome:
+    return _one(work, item, speaker)
 
 
 def _one(work: Work, item: Any, speaker: Speaker[Any, Any]) -> Outcome:
