@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 from most.errors import MostError
 from most.generate.engine import TRANSCRIBE_PROMPT, Engine, SpeakSettings
+from most.sequence import Message, Units
 
 
 @pytest.fixture(scope="module")
@@ -129,3 +131,40 @@ def test_a_codec_with_other_units_is_refused(engine):
 
     with pytest.raises(MostError, match="number of units"):
         Engine(engine.model, engine.processor, Other())
+
+
+def test_a_reply_is_written_and_then_said_as_training_lays_it_out(engine, monkeypatch):
+    builder = engine.processor.builder
+    prompts = []
+    say = engine._say
+    monkeypatch.setattr(engine, "_say", lambda rows, *rest: prompts.extend(rows) or say(rows, *rest))
+    asked = [{"role": "user", "content": "one two"}]
+    seen = Message("user", ("one two",))
+    for n in (1, 5, 12):
+        (reply,) = engine.reply([asked], settings=SHORT, max_new_tokens=n, seeds=[1])
+        row = prompts.pop().ids.tolist()
+        prompt = builder.prompt([seen], "text").ids.tolist()
+        assert row[: len(prompt)] == prompt
+        assert row[-1] == engine.processor.vocab.audio_begin
+        assert len(row) <= len(prompt) + n + 1
+        assert reply.text == engine.processor.decode_text(row[len(prompt) :])
+        assert len(reply.speech.units) <= 26
+    # The same ids as a trained turn of text and units, for a text that tokenizes as it was generated.
+    trained = builder.dialogue([seen, Message("assistant", ("three", Units([0])))]).ids.tolist()
+    written = builder.dialogue([seen, Message("assistant", ("three",))]).ids.tolist()
+    answer = np.array(written[len(prompt) : -1])
+    monkeypatch.setattr(engine, "_generate", lambda *a, **k: iter([torch.from_numpy(answer)]))
+    monkeypatch.setattr(engine, "_say", lambda rows, *rest: prompts.extend(rows) or [None])
+    engine.reply([asked])
+    said = prompts.pop().ids.tolist()
+    assert said == trained[: len(said)]
+    assert said[-1] == engine.processor.vocab.audio_begin
+
+
+def test_replies_do_not_depend_on_the_batch(engine, audios):
+    asked = [[{"role": "user", "content": [{"type": "audio", "audio": a}]}] for a in audios]
+    asked.append([*asked[0], {"role": "assistant", "content": "one"}, {"role": "user", "content": "two"}])
+    together = engine.reply(asked, settings=SHORT, max_new_tokens=8, seeds=[1, 2, 3, 4], batch_size=3)
+    for k, row in enumerate(asked):
+        (alone,) = engine.reply([row], settings=SHORT, max_new_tokens=8, seeds=[k + 1])
+        assert (alone.text, alone.speech.units.tolist()) == (together[k].text, together[k].speech.units.tolist())

@@ -23,11 +23,15 @@ TTS_PROMPTS = (
     "Speak these words: {text}",
     "Turn this text into speech: {text}",
 )
+TTS_AS_PROMPTS = (
+    "Say as {voice}: {text}",
+    "Read aloud as {voice}: {text}",
+)
 PROMPTS = {"asr": ASR_PROMPTS, "tts": TTS_PROMPTS}
 
 
-def prompt(task: str, text: str = "", rng: Generator | None = None) -> str:
-    """The instruction of an `asr` or `tts` example; `text` is what is to be spoken.
+def prompt(task: str, text: str = "", rng: Generator | None = None, voice: str = "") -> str:
+    """The instruction of an `asr` or `tts` example; `text` is what is to be spoken, by a voice where one is named.
 
     Without `rng` the canonical wording, with it one drawn evenly from the table.
 
@@ -36,9 +40,9 @@ def prompt(task: str, text: str = "", rng: Generator | None = None) -> str:
     """
     if task not in PROMPTS:
         raise MostError("task", task, f"has no instruction wordings; {nearest(task, PROMPTS)}")
-    wordings = PROMPTS[task]
+    wordings = TTS_AS_PROMPTS if task == "tts" and voice else PROMPTS[task]
     wording = wordings[0] if rng is None else wordings[int(rng.integers(len(wordings)))]
-    return wording.replace("{text}", text)
+    return wording.replace("{voice}", voice).replace("{text}", text)
 
 
 def number_sentence(rng: Generator) -> str:

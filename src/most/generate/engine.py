@@ -1,4 +1,7 @@
-"""One engine for everything that generates: speech to text, text to speech. Used by the CLI, evaluation and demo."""
+"""One engine for everything that generates: speech to text, text to speech, dialogues. Used by CLI, evaluation, demo.
+
+A spoken reply is written first and then said, in one turn, as `most.data.dataset` lays out what training reads.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,14 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from transformers import GenerationConfig, LogitsProcessor, TemperatureLogitsWarper, TopPLogitsWarper
+from transformers import (
+    EosTokenCriteria,
+    GenerationConfig,
+    LogitsProcessor,
+    StoppingCriteriaList,
+    TemperatureLogitsWarper,
+    TopPLogitsWarper,
+)
 
 from most.data.prompts import ASR_PROMPTS, TTS_PROMPTS
 from most.errors import MostError
@@ -17,6 +27,7 @@ from most.generate.draw import SeededDraw, row_seeds
 from most.manifest import AudioRef
 from most.model.legal import LegalTokens
 from most.model.load import load_most
+from most.sequence import IGNORE, Encoded
 from most.speech.codec import Codec, default_codec_dir
 
 TRANSCRIBE_PROMPT = ASR_PROMPTS[0]
@@ -25,6 +36,8 @@ SPEAK_PROMPT = TTS_PROMPTS[0]
 Audio = np.ndarray | str | Path | AudioRef
 Content = Sequence[dict[str, Any]]
 """One user turn: parts `{"type": "text", "text": ...}` and `{"type": "audio", "audio": ...}`."""
+Conversation = Sequence[dict[str, Any]]
+"""Turns `{"role": ..., "content": text or parts}`, of which the assistant's next is asked for."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +77,14 @@ class Speech:
     truncated: bool
 
 
+@dataclass(frozen=True)
+class Reply:
+    """A spoken reply: what the model wrote, and how it said it."""
+
+    text: str
+    speech: Speech
+
+
 class Engine:
     """A loaded MoST with its processor and codec.
 
@@ -95,9 +116,16 @@ class Engine:
         return self.answer_text(content, batch_size=batch_size, max_new_tokens=max_new_tokens)
 
     def answer_text(self, contents: Sequence[Content], *, batch_size: int = 8, max_new_tokens: int = 256) -> list[str]:
-        """The written answer to each user turn, greedily; it does not depend on the batch size."""
-        batches = self._generate(contents, "text", batch_size, max_new_tokens)
-        return [self.processor.decode_text(row) for ids in batches for row in ids]
+        """The written answer to each user turn; see `write`."""
+        return self.write([_asked(c) for c in contents], batch_size=batch_size, max_new_tokens=max_new_tokens)
+
+    def write(
+        self, conversations: Sequence[Conversation], *, batch_size: int = 8, max_new_tokens: int = 256
+    ) -> list[str]:
+        """The assistant's next turn of each conversation in writing, greedily; it does not depend on the batch size."""
+        prompts = [self._prompt(c, "text") for c in conversations]
+        rows = self._generate(prompts, "text", batch_size, max_new_tokens)
+        return [self.processor.decode_text(row) for row in rows]
 
     def speak(
         self,
@@ -109,16 +137,22 @@ class Engine:
         batch_size: int = 8,
         seeds: Sequence[int] | None = None,
     ) -> list[Speech]:
-        """Speech for each text; see `answer_speech`.
+        """Speech for each text; it does not depend on the batch size.
+
+        Args:
+            speaker: voice of the codec; its main one when left out.
+            seeds: one a text, so that how it is said does not depend on the others; of `settings.seed` and the text's
+                number when left out.
 
         Raises:
-            MostError: an empty text, and what `answer_speech` raises.
+            MostError: an empty text, no codec, an unknown speaker, or seeds that do not fit.
         """
         for text in texts:
             if not text.strip():
                 raise MostError("text", text, "is empty; give some words to say")
-        contents = [[{"type": "text", "text": prompt.format(text=t)}] for t in texts]
-        return self.answer_speech(contents, speaker=speaker, settings=settings, batch_size=batch_size, seeds=seeds)
+        asked = [_asked([{"type": "text", "text": prompt.replace("{text}", t)}]) for t in texts]
+        prompts = [self._prompt(c, "speech") for c in asked]
+        return self._say(prompts, speaker, settings or SpeakSettings(), batch_size, seeds)
 
     def answer_speech(
         self,
@@ -129,27 +163,60 @@ class Engine:
         batch_size: int = 8,
         seeds: Sequence[int] | None = None,
     ) -> list[Speech]:
-        """The spoken answer to each user turn; it does not depend on the batch size.
+        """The spoken answer to each user turn; see `reply`."""
+        replies = self.reply(
+            [_asked(c) for c in contents], speaker=speaker, settings=settings, batch_size=batch_size, seeds=seeds
+        )
+        return [r.speech for r in replies]
+
+    def reply(
+        self,
+        conversations: Sequence[Conversation],
+        *,
+        speaker: str | None = None,
+        settings: SpeakSettings | None = None,
+        batch_size: int = 8,
+        max_new_tokens: int = 128,
+        seeds: Sequence[int] | None = None,
+    ) -> list[Reply]:
+        """The assistant's next turn of each conversation, written greedily and then said; as `speak` otherwise.
 
         Args:
-            speaker: voice of the codec; its main one when left out.
-            seeds: one a turn, so that a turn's answer does not depend on the others; of `settings.seed` and the turn's
-                number when left out.
-
-        Raises:
-            MostError: no codec, an unknown speaker, or seeds that do not fit.
+            max_new_tokens: of the written part.
         """
-        settings = settings or SpeakSettings()
+        prompts = [self._prompt(c, "text") for c in conversations]
+        begin = self.processor.vocab.audio_begin
+        written = list(self._generate(prompts, "any", batch_size, max_new_tokens, until=begin))
+        said = []
+        for prompt, row in zip(prompts, written, strict=True):
+            ids = np.array([i for i in row.tolist() if i not in (self._eos, begin)] + [begin])
+            ids = np.concatenate([prompt.ids, ids])
+            said.append(Encoded(ids, np.full_like(ids, IGNORE), prompt.waves))
+        speeches = self._say(said, speaker, settings or SpeakSettings(), batch_size, seeds)
+        texts = [self.processor.decode_text(row) for row in written]
+        return [Reply(text, speech) for text, speech in zip(texts, speeches, strict=True)]
+
+    def _prompt(self, conversation: Conversation, answer: Literal["text", "speech"]) -> Encoded:
+        return self.processor.builder.prompt(self.processor.messages(conversation), answer)
+
+    def _say(
+        self,
+        prompts: Sequence[Encoded],
+        speaker: str | None,
+        settings: SpeakSettings,
+        batch_size: int,
+        seeds: Sequence[int] | None,
+    ) -> list[Speech]:
+        """Speech behind prompts that end with its begin marker."""
         if self.codec is None:
             raise MostError("codec", None, "is needed to speak; load the engine with one")
         limit = int(settings.max_seconds * self.codec.unit_rate_hz) + 2  # and the two markers
-        own = row_seeds(seeds, settings.seed, len(contents))
+        own = row_seeds(seeds, settings.seed, len(prompts))
 
         def draw(rows: slice, prompt_length: int) -> list[LogitsProcessor]:
             # Legality first, as in sampling by transformers: the draw must be among what is legal.
-            eos = self.processor.tokenizer.eos_token_id
             warpers: list[LogitsProcessor] = [
-                LegalTokens(self.processor.vocab, "speech", eos_token_id=eos, prompt_length=prompt_length)
+                LegalTokens(self.processor.vocab, "speech", eos_token_id=self._eos, prompt_length=prompt_length)
             ]
             if settings.temperature != 1:
                 warpers.append(TemperatureLogitsWarper(settings.temperature))
@@ -157,8 +224,8 @@ class Engine:
                 warpers.append(TopPLogitsWarper(settings.top_p))
             return [*warpers, SeededDraw(own[rows], prompt_length=prompt_length, max_new_tokens=limit)]
 
-        batches = self._generate(contents, "speech", batch_size, limit, draw if settings.temperature > 0 else None)
-        return [self._said(row, speaker) for ids in batches for row in ids]
+        rows = self._generate(prompts, "speech", batch_size, limit, draw if settings.temperature > 0 else None)
+        return [self._said(row, speaker) for row in rows]
 
     def _said(self, ids: torch.Tensor, speaker: str | None) -> Speech:
         assert self.codec is not None
@@ -168,30 +235,41 @@ class Engine:
             wav, rate = self.codec.decode(units, speaker=speaker)
         return Speech(wav, rate, units, self.processor.vocab.audio_end not in ids.tolist())
 
+    @property
+    def _eos(self) -> int:
+        return int(self.processor.tokenizer.eos_token_id)
+
     @torch.inference_mode()
     def _generate(
         self,
-        contents: Sequence[Content],
-        answer: Literal["text", "speech"],
+        prompts: Sequence[Encoded],
+        mode: Literal["text", "speech", "any"],
         batch_size: int,
         max_new_tokens: int,
         draw: Callable[[slice, int], list[LogitsProcessor]] | None = None,
+        until: int | None = None,
     ) -> Iterator[torch.Tensor]:
-        """New ids (B, T) per batch, in the given order; greedy, so a draw is a processor that leaves one token.
+        """New ids (T,) behind each prompt, in their order; greedy, so a draw is a processor that leaves one token.
 
         Args:
             draw: the processors for some of the rows, and the length of their padded prompts.
+            until: a token that ends a row as the end of sequence does.
         """
-        tokenizer = self.processor.tokenizer
         config = GenerationConfig(
-            do_sample=False, max_new_tokens=max_new_tokens, pad_token_id=tokenizer.pad_token_id,
-            eos_token_id=tokenizer.eos_token_id,
+            do_sample=False, max_new_tokens=max_new_tokens, pad_token_id=self.processor.tokenizer.pad_token_id,
+            eos_token_id=self._eos,
         )  # fmt: skip
-        for i in range(0, len(contents), batch_size):
+        stops = StoppingCriteriaList([] if until is None else [EosTokenCriteria(until)])
+        for i in range(0, len(prompts), batch_size):
             rows = slice(i, i + batch_size)
-            batch = self.processor([[{"role": "user", "content": c}] for c in contents[rows]], answer=answer)
-            batch = batch.to(self.model.device)
+            batch = self.processor.collate(prompts[rows]).to(self.model.device)
             length = batch["input_ids"].shape[1]
-            processors = draw(rows, length) if draw else []
-            ids = self.model.generate(**batch, generation_config=config, mode=answer, logits_processor=processors)
-            yield ids[:, length:]
+            ids = self.model.generate(
+                **batch, generation_config=config, mode=mode, logits_processor=draw(rows, length) if draw else [],
+                stopping_criteria=stops,
+            )  # fmt: skip
+            yield from ids[:, length:]
+
+
+def _asked(content: Content) -> Conversation:
+    return [{"role": "user", "content": list(content)}]

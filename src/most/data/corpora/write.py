@@ -31,7 +31,7 @@ def examples(
     """Examples of the kept items, the tasks of an item side by side.
 
     Wordings are drawn by the item's id; splits to measure on use the canonical one. A record may name the only `tasks`
-    it serves, and further `meta`.
+    it serves, what prompts call its voice (`called`), and further `meta`.
     """
     varied = not split.startswith(TEST_PREFIXES)
     for record in records:
@@ -50,7 +50,7 @@ def examples(
                 turns = (heard, Turn(role="assistant", text=text))
             else:
                 said = Turn(role="assistant", audio=ref_of(record, out), speaker=record["speaker"])
-                turns, meta = (Turn(role="user", text=prompt("tts", text, rng)), said), {**meta, "text": text}
+                turns, meta = (Turn(role="user", text=prompt("tts", text, rng, record.get("called", ""))), said), {**meta, "text": text}
             yield Example(id=name, task=task, turns=turns, source=source, licence=licence, meta=meta)  # type: ignore[arg-type]
 
 

@@ -43,6 +43,8 @@ class PseudoLabelRecipe:
         transcript: `plain` is lower case, numbers as words, no punctuation; `written` as the judge writes.
         speaker: a regular expression, searched in the path below `source` without its suffix; its first group, or all
             it matches, names the speaker. A manifest's own speakers are kept.
+        speakers: a regular expression that a speaker's name has to match; others are passed over, so that people can be
+            held out. All where it is empty.
         split: the name of what is made; names that begin with `test` or `dev` are to measure on.
         min_seconds: shorter recordings are left out.
         max_seconds: longer recordings are cut at silences.
@@ -62,6 +64,7 @@ class PseudoLabelRecipe:
     normalizer: str = "english"
     transcript: Literal["plain", "written"] = "plain"
     speaker: str = ""
+    speakers: str = ""
     split: str = "train"
     min_seconds: float = 0.5
     max_seconds: float = 20.0
@@ -88,10 +91,11 @@ class PseudoLabelRecipe:
             raise MostError("max_disagreement", self.max_disagreement, "must be >= 0; 0.1 is one word in ten")
         if self.normalizer not in NORMALIZERS:
             raise MostError("normalizer", self.normalizer, nearest(self.normalizer, NORMALIZERS))
-        try:
-            re.compile(self.speaker)
-        except re.error as e:
-            raise MostError("speaker", self.speaker, f"is no regular expression ({e})") from e
+        for name in ("speaker", "speakers"):
+            try:
+                re.compile(getattr(self, name))
+            except re.error as e:
+                raise MostError(name, getattr(self, name), f"is no regular expression ({e})") from e
         if not re.fullmatch(r"\w[\w.-]*", self.split) or self.split == "rejected":
             raise MostError("split", self.split, "cannot name a file; use letters, digits, '.', '_' and '-'")
         if not 0 < self.min_seconds <= self.max_seconds / 2:

@@ -48,7 +48,7 @@ def pseudo_label(
     Raises:
         MostError: wrong settings, a folder that holds something else, or more left out than the recipe allows.
     """
-    recordings = read_recordings(recipe.source, recipe.speaker, recipe.limit)
+    recordings = read_recordings(recipe.source, recipe.speaker, recipe.limit, recipe.speakers)
     out, split = recipe.output, recipe.split
     settings = {"format": FORMAT, "corpus": NAME, "source": _relative(recipe.source, out)}
     known = [[r.id, r.speaker, r.audio.start, r.audio.duration, r.n_bytes] for r in recordings]

@@ -34,22 +34,30 @@ class Recording:
         return self.audio.path.stat().st_size if self.audio.path.is_file() else 0
 
 
-def read_recordings(source: Path, speaker: str = "", limit: int | None = None) -> list[Recording]:
+def read_recordings(
+    source: Path, speaker: str = "", limit: int | None = None, speakers: str = ""
+) -> list[Recording]:
     """Every recording in the order of the paths, or of the manifest.
 
     Args:
-        speaker: a regular expression, as in the recipe.
+        speaker, speakers: regular expressions, as in the recipe.
 
     Raises:
-        MostError: no such source, no recording in it, or a manifest that holds transcripts.
+        MostError: no such source, no recording in it or none by such speakers, or a manifest that holds transcripts.
     """
     found = _of_folder(source) if source.is_dir() else _of_manifest(source)
     who, ids, out = re.compile(speaker), set[str](), list[Recording]()
-    for name, path_name, audio, known in found[:limit]:
+    for name, path_name, audio, known in found:
         match = who.search(path_name) if speaker and not known else None
         heard = (match[1] if match.re.groups else match[0]) or "" if match else known
+        if speakers and not re.search(speakers, heard):
+            continue
         out.append(Recording(id=name, audio=audio, speaker=heard, seen=name in ids))
         ids.add(name)
+        if len(out) == limit:
+            break
+    if not out:
+        raise MostError("speakers", speakers, f"matches no speaker of the {len(found)} recordings in {source}")
     return out
 
 

@@ -21,6 +21,8 @@ class ReadAloudRecipe(VoiceRecipe):
         split: the name of what is made; names that begin with `test` or `dev` are to measure on.
         tasks: examples to make of each utterance; what is augmented serves `asr` alone.
         transcript: whether examples carry the text as said (`spoken`) or as it was (`written`).
+        called: what the prompts of `tts` call the voice, so that several can be learnt; none where it is empty.
+        skip: so many sentences are passed over first, for sets that share no sentence.
         chunk_words: words said at one go; longer sentences have pauses.
         licence: of the sentences.
     """
@@ -29,10 +31,12 @@ class ReadAloudRecipe(VoiceRecipe):
     split: str = "train"
     tasks: tuple[Literal["asr", "tts"], ...] = ("asr", "tts")
     transcript: Literal["spoken", "written"] = "spoken"
+    called: str = ""
+    skip: int = 0
     chunk_words: int = 20
     licence: str = "unknown"
 
-    passing: ClassVar[frozenset[str]] = VoiceRecipe.passing | {"sentences"}
+    passing: ClassVar[frozenset[str]] = VoiceRecipe.passing | {"sentences", "skip"}
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -42,5 +46,7 @@ class ReadAloudRecipe(VoiceRecipe):
             raise MostError("tasks", list(self.tasks), "name at least one of asr, tts")
         if not re.fullmatch(r"\w[\w.-]*", self.split) or self.split == "rejected":
             raise MostError("split", self.split, "cannot name a file; use letters, digits, '.', '_' and '-'")
+        if self.skip < 0:
+            raise MostError("skip", self.skip, "must be at least 0 sentences")
         if self.chunk_words < 1:
             raise MostError("chunk_words", self.chunk_words, "must be at least 1")

@@ -54,7 +54,7 @@ def read_aloud(
     Raises:
         MostError: wrong settings, a folder that holds something else, or more left out than the recipe allows.
     """
-    sentences = read_sentences(recipe.sentences, recipe.chunk_words, recipe.limit)
+    sentences = read_sentences(recipe.sentences, recipe.chunk_words, recipe.limit, recipe.skip)
     if not sentences:
         raise MostError("sentences", [str(s) for s in recipe.sentences], "hold no sentence")
     synthesizers, pool = make_voices(recipe)
@@ -154,6 +154,7 @@ def _say(sentence: Sentence, speaker: Speaker[ReadAloudRecipe, Voices]) -> Recor
     verdict = passed.verdict
     record |= {"voice_licence": voice.licence, "takes": passed.takes, "words": verdict.words}
     record |= {"word_errors": verdict.errors} if verdict.wer is not None else {}
+    record |= {"called": recipe.called} if recipe.called else {}
     augmentation = changes | more
     # What is to be said is learnt from clean speech.
     return record | ({"augmentation": augmentation, "tasks": ["asr"]} if augmentation else {})

@@ -65,8 +65,10 @@ def _holds_dialogues(path: Path) -> bool:
     return any(row is not None and "turns" in row for _, row in itertools.islice(read_jsonl(path), 1))
 
 
-def read_sentences(sources: Sequence[Path], chunk_words: int = 20, limit: int | None = None) -> list[Sentence]:
-    """Different sentences in the order of the sources; of those that are said alike only the first.
+def read_sentences(
+    sources: Sequence[Path], chunk_words: int = 20, limit: int | None = None, skip: int = 0
+) -> list[Sentence]:
+    """Different sentences in the order of the sources, behind the first `skip`; of those said alike only the first.
 
     Raises:
         MostError: as `read_texts`, or the extra `dialogue` is missing.
@@ -77,6 +79,6 @@ def read_sentences(sources: Sequence[Path], chunk_words: int = 20, limit: int | 
         spoken = tuple(c for c in chunks(said, chunk_words) if any(x.isalpha() for x in c))
         id = text_digest(said if spoken else text).hex()
         out.setdefault(id, Sentence(id=id, text=text, spoken=spoken))
-        if limit is not None and len(out) == limit:
+        if limit is not None and len(out) == skip + limit:
             break
-    return list(out.values())
+    return list(out.values())[skip:]
