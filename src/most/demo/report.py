@@ -7,16 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-
 from most.data.dataset import Collator
 from most.demo.result import DemoResult, Heard
+from most.demo.routing import Routing, routing_of
 from most.evaluate.wer import word_errors
 from most.generate.engine import Engine
-from most.model.balance import routing_stats
-from most.model.install import routers
-from most.report.figures import loss_curves, routing_heatmap, spectrograms
+from most.report.figures import loss_curves, spectrograms
 from most.report.page import Bullets, Clip, Clips, Details, Facts, Report, Section, Table, Text, WerTable, write_report
 from most.settings import to_plain
 from most.speech.audio import read_audio
@@ -34,7 +30,7 @@ def write_demo_report(
 ) -> Path:
     """Write the page. Needs the extra `report`."""
     history = read_history(recipe.output / "history.jsonl")
-    counts, groups, first_layer = _routing(engine, recipe)
+    routing = _routing(engine, recipe)
     speech, originals = result.spoken.speech, result.spoken.originals
     rows = {f"listening: {held_out}, never heard": result.unheard.errors, "listening: five known": result.heard.errors}
     rows["speaking, by PocketSphinx"] = speech
@@ -54,17 +50,11 @@ def write_demo_report(
         Section(
             title="Routing",
             pieces=[
-                routing_heatmap(
-                    counts, groups, layer_names=[str(first_layer + k) for k in range(len(counts))],
-                    caption=f"Picks of each routed expert on {N_ROUTED} training examples, by modality of the token. "
-                    "No token ever reaches an expert of the other group.",
+                routing.heatmap(
+                    f"Picks of each routed expert on {N_ROUTED} training examples, by modality of the token. "
+                    "No token ever reaches an expert of the other group."
                 ),
-                Table(
-                    columns=["layer", "text tokens: busiest expert", "audio tokens: busiest expert", "unused experts"],
-                    rows=[_use(first_layer + k, c) for k, c in enumerate(counts)],
-                    note="Share of a modality's picks that its busiest expert takes; even use would be "
-                    f"{1 / int((groups[0] == 0).sum()):.0%}.",
-                ),
+                routing.table(),
             ],
         ),
         Section(
@@ -155,31 +145,8 @@ def _curves(history: Sequence[dict[str, float]], names: Sequence[str]) -> dict[s
     return {name.replace("_", " "): [(r["step"], r[name]) for r in history if name in r] for name in names}
 
 
-def _use(layer: int, counts: np.ndarray) -> list[object]:
-    shares = [f"{c.max() / max(c.sum(), 1):.0%}" for c in counts]
-    return [str(layer), *shares, int((counts.sum(axis=0) == 0).sum())]
-
-
-@torch.inference_mode()
-def _routing(engine: Engine, recipe: TrainRecipe) -> tuple[np.ndarray, np.ndarray, int]:
-    """Picks (layers, 2, experts), each expert's group (layers, experts), and the number of the first MoE layer."""
+def _routing(engine: Engine, recipe: TrainRecipe) -> Routing:
     dataset = build_dataset(recipe, engine.processor)
     collate = Collator(engine.processor.tokenizer.pad_token_id)
-    installed = routers(engine.model.language_model)
-    total = np.zeros((len(installed), 2, installed[0].partition.num_experts), dtype=np.int64)
-    for start in range(0, N_ROUTED, 10):
-        batch = collate([dataset[i] for i in range(start, start + 10)])
-        batch.pop("labels")
-        logits = engine.model(**batch, output_router_logits=True).router_logits
-        modality = engine.processor.vocab.modality_of(batch["input_ids"])
-        partitions = [r.partition if r.routing else None for r in installed]
-        stats = routing_stats(
-            logits, modality, batch["attention_mask"].bool(), partitions, installed[0].rule,
-            [r.selection_bias for r in installed],
-        )  # fmt: skip
-        total += np.stack([s.counts.numpy() for s in stats])
-    groups = np.stack(
-        [r.partition.membership()[1].long().numpy() if r.routing else np.full(total.shape[2], 2) for r in installed]
-    )
-    first = engine.model.config.text_config.num_hidden_layers - len(installed)
-    return total, groups, first
+    batches = (collate([dataset[i] for i in range(start, start + 10)]) for start in range(0, N_ROUTED, 10))
+    return routing_of(engine, ({k: v for k, v in batch.items() if k != "labels"} for batch in batches))

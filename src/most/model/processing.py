@@ -105,6 +105,45 @@ class MostProcessor(ProcessorMixin):
         """
         return self.collate([self.builder.prompt(self.messages(c), answer) for c in conversations])
 
+    def apply_chat_template(  # type: ignore[override]
+        self,
+        conversation: Sequence[Any],
+        chat_template: str | None = None,
+        *,
+        tokenize: bool = False,
+        return_dict: bool = False,
+        continue_final_message: bool = False,
+        **kwargs: Any,
+    ) -> Any:
+        """What `pipeline("any-to-any")` calls: model inputs of one conversation or of several, audio and all.
+
+        Without `tokenize` and `return_dict` it is the text of the template, as in transformers.
+
+        Raises:
+            MostError: a conversation that ends with the assistant's turn, which would have to be gone on with.
+        """
+        if not (tokenize and return_dict):
+            return super().apply_chat_template(conversation, chat_template, tokenize=tokenize, **kwargs)  # type: ignore[arg-type]
+        if continue_final_message:
+            raise MostError("conversation", conversation[-1], "ends with the assistant's turn; end it with the user's")
+        return self([conversation] if isinstance(conversation[0], dict) else conversation)
+
+    def post_process_multimodal_output(
+        self,
+        generated_outputs: torch.Tensor,
+        skip_special_tokens: bool = True,
+        generation_mode: str | None = None,
+        **kwargs: Any,
+    ) -> list[Any]:
+        """What `pipeline("any-to-any")` calls with generated ids (B, T): the text of each row.
+
+        Raises:
+            MostError: another `generation_mode` than `text`: units become sound by a codec, as in `Engine.reply`.
+        """
+        if generation_mode not in (None, "text"):
+            raise MostError("generation_mode", generation_mode, "must be text; for speech use most.generate.Engine")
+        return [self.decode_text(row) for row in generated_outputs]
+
     def messages(self, conversation: Sequence[dict[str, Any]]) -> list[Message]:
         """One conversation in the Hugging Face form as our messages; audio is read here."""
         out = []
