@@ -58,7 +58,8 @@ def as_svg(fig: Any, name: str) -> str:
 
 
 def plain_label(text: str) -> str:
-    return text.replace("$", r"\$")  # not mathematics
+    """No mathematics, and nothing that no font can draw: what a model writes may hold any character."""
+    return "".join(c if c.isprintable() else " " for c in text).replace("$", r"\$")
 
 
 def _smoothed(values: np.ndarray, window: int) -> np.ndarray:
