@@ -19,6 +19,7 @@ from most.model import ExpertPartition, MostForConditionalGeneration
 from most.model.build import build_from_backbone
 from most.model.families import FAMILIES, family_of
 from most.model.install import install, moe_routers, routers
+from most.model.release.write import write_model
 from most.model.router import ModalityRouterMixin, in_order, modality_scope
 
 E, K = 12, 3
@@ -308,3 +309,18 @@ def test_groups_that_the_rule_cannot_handle_are_refused(family: str, n_audio: in
     with pytest.raises(MostError, match=message):
         install(larger, [partition])
     assert not any(isinstance(m, ModalityRouterMixin) for m in larger.modules())
+
+
+@family_param
+@pytest.mark.parametrize("weights", ["int8", "bf16"])
+def test_a_release_of_it(family: str, weights: str, tmp_path: Path) -> None:
+    model = build_from_backbone(backbone(family), tokenizer_size=40, n_units=12).eval()
+    rounded = write_model(tmp_path, model, weights, None)
+    assert bool(rounded) is (weights == "int8")
+    loaded = MostForConditionalGeneration.from_pretrained(tmp_path).eval()
+    before, after = model.state_dict(), loaded.state_dict()
+    assert before.keys() == after.keys()
+    step = 0.5001 / 127 if weights == "int8" else 2**-8  # of the largest of a row; of the weight itself
+    for name, weight in before.items():
+        largest = weight.abs() if weights == "bf16" or weight.ndim < 2 else weight.abs().amax(dim=-1, keepdim=True)
+        assert bool(((weight - after[name]).abs() <= step * largest).all()), name

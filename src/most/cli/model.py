@@ -1,4 +1,5 @@
-"""Verbs that make, train and describe a model: `init`, `convert`, `export`, `place`, `train`, `info`."""
+"""Verbs that make, train and describe a model: `init`, `convert`, `export`, `place`, `train`, `release`,
+`info`."""
 
 from __future__ import annotations
 
@@ -90,6 +91,20 @@ def train(recipe: Path, overrides: Overrides = None) -> None:
     print(f"trained model: {run(load_recipe(TrainRecipe, recipe, overrides or ()))}")
 
 
+def release(
+    model: Annotated[str, typer.Argument(help="Folder or hub id of a MoST.")],
+    out: Annotated[Path, typer.Option(help="Folder to write; must not exist.")],
+    codec: Annotated[
+        Path | None, typer.Option(help="Codec folder; the model's own or the shipped one when left out.")
+    ] = None,
+    weights: Annotated[str, typer.Option(help="int8, or bf16: twice the size, a tenth of the rounding.")] = "int8",
+) -> None:
+    """A trained MoST and its codec as one small folder, which the Auto classes load."""
+    from most.model.release.write import release as run
+
+    run(model, out, codec=codec, weights=weights)
+
+
 def info(
     model: Annotated[Path, typer.Argument(help="Folder of a MoST.")],
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
@@ -101,4 +116,4 @@ def info(
     print(jsonlib.dumps(facts) if json else as_text(facts))
 
 
-VERBS = (init, convert, export, place, train, info)
+VERBS = (init, convert, export, place, train, release, info)

@@ -76,13 +76,16 @@ def export(
     return out
 
 
-def read_config(model: Path) -> MostConfig:
-    """The config of a MoST folder. Raises MostError where there is none."""
+def read_config(model: Path, *, release: bool = False) -> MostConfig:
+    """The config of a MoST folder. Raises MostError where there is none, or a release's where that will not do."""
     if not (model / "config.json").is_file():
         raise MostError("model", model, "holds no config.json; give the folder of a MoST")
     config = AutoConfig.from_pretrained(model)
     if not isinstance(config, MostConfig):
         raise MostError("model", model, f"is a plain {config.model_type} checkpoint; convert it with `most convert`")
+    if not release and getattr(config, "quantization_config", None):
+        remedy = "is a release, whose weights are stored otherwise; load and `save_pretrained` it, and give that folder"
+        raise MostError("model", model, remedy)
     return config
 
 

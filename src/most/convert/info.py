@@ -16,6 +16,7 @@ from most.errors import MostError
 from most.model.configuration import MostConfig, encoder_shape
 from most.model.families import family_of
 from most.model.partition import ExpertPartition, resolve
+from most.model.release.loading import stored_as
 from most.vocab import MARKER_TOKENS
 
 PARTS = (
@@ -53,12 +54,12 @@ def describe(folder: Path) -> dict[str, Any]:
     Raises:
         MostError: no such folder, no MoST, or no whole weights.
     """
-    config = read_config(folder)
+    config = read_config(folder, release=True)
     tensors = read_tensors(folder)
     text: Any = config.text_config
     family = family_of(text)
     top_k, n_experts = family.rule(text).top_k, family.num_experts(text)
-    shapes = {name: tensor.shape for name, tensor in tensors.items()}
+    shapes = {ours: tensor.shape for name, tensor in tensors.items() if (ours := stored_as(name, config)) is not None}
     sizes = _sizes(shapes, layout_of(text.model_type))
     moe, groups = _groups(sizes, config)
     dtypes: dict[str, int] = {}

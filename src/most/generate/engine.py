@@ -26,9 +26,9 @@ from most.errors import MostError
 from most.generate.draw import SeededDraw, row_seeds
 from most.manifest import AudioRef
 from most.model.legal import LegalTokens
-from most.model.load import load_most
+from most.model.load import codec_dir_of, load_most
 from most.sequence import IGNORE, Encoded
-from most.speech.codec import Codec, default_codec_dir
+from most.speech.codec import Codec
 
 TRANSCRIBE_PROMPT = ASR_PROMPTS[0]
 SPEAK_PROMPT = TTS_PROMPTS[0]
@@ -99,9 +99,9 @@ class Engine:
 
     @classmethod
     def load(cls, folder: str | Path, codec: str | Path | None = None, device: str = "cpu") -> Engine:
-        """Load a model folder or hub id, and its codec (the shipped nano codec unless another is named)."""
+        """Load a model folder or hub id, with the codec named, the one it brings along, or the shipped one."""
         model, processor = load_most(folder)
-        return cls(model.to(device), processor, Codec.load(codec or default_codec_dir()))  # type: ignore[arg-type]
+        return cls(model.to(device), processor, Codec.load(codec or codec_dir_of(folder)))  # type: ignore[arg-type]
 
     def transcribe(
         self,

@@ -1,4 +1,7 @@
-"""Loading checkpoints by folder or hub id, with errors that say what to give instead of a stack of library frames."""
+"""Loading checkpoints by folder or hub id, with errors that say what to give instead of a stack of library frames.
+
+Also where things lie: the model that ships with the package, the codec that a model brings along.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +10,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from huggingface_hub import snapshot_download
 from transformers import AutoModelForCausalLM, AutoModelForMultimodalLM, AutoProcessor, AutoTokenizer
 
 from most.errors import MostError
 from most.model.modeling import MostForConditionalGeneration
 from most.model.processing import MostProcessor
+from most.speech.codec import default_codec_dir
 
 
 def load_most(source: str | Path, **load: Any) -> tuple[MostForConditionalGeneration, MostProcessor]:
@@ -33,6 +38,37 @@ def load_backbone(source: str | Path) -> tuple[Any, Any]:
     """A transformers language model, in its checkpoint's dtype, and its tokenizer. Raises MostError as `load_most`."""
     model = _load(lambda s: AutoModelForCausalLM.from_pretrained(s, dtype="auto"), "source", source)
     return model, _load(AutoTokenizer.from_pretrained, "source", source)
+
+
+def default_model_dir() -> Path:
+    """The model that ships with the package.
+
+    Raises:
+        MostError: this installation has none.
+    """
+    folder = Path(__file__).resolve().parent.parent / "assets" / "nano"
+    if not (folder / "config.json").is_file():
+        remedy = "no trained model ships with this installation; name one with --model, or train one with `most train`"
+        raise MostError("model", folder, remedy)
+    return folder
+
+
+def codec_dir_of(source: str | Path) -> Path:
+    """The codec that a model's folder or hub id brings along (a release does), or else the shipped one.
+
+    Raises:
+        MostError: neither folder nor hub id, or a codec that is not all there.
+    """
+    folder = Path(source)
+    if not folder.is_dir():
+        with _explained("model", source):
+            folder = Path(snapshot_download(str(source), allow_patterns="codec/*"))
+    own = folder / "codec"
+    if not own.is_dir():
+        return default_codec_dir()
+    if not (own / "codec.json").is_file():
+        raise MostError("codec", own, "has no codec.json; copy the whole folder, or name another codec")
+    return own
 
 
 def _load(load: Callable[[Any], Any], field: str, source: str | Path) -> Any:

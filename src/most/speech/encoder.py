@@ -120,7 +120,7 @@ class SpeechEncoder(nn.Module, ABC):
         """Write config.json, preprocessor_config.json and model.safetensors, as transformers names them."""
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        prefix = _SAVED_PREFIX[type(self)]
+        prefix = saved_prefix(self)
         inner: nn.Module = self.get_submodule("model")
         tensors = {prefix + k: v.to(dtype).contiguous().cpu() for k, v in inner.state_dict().items()}
         row = self.config_dict()
@@ -256,6 +256,11 @@ ENCODERS: dict[str, tuple[type[PreTrainedConfig], type[SpeechEncoder]]] = {
 """transformers' `model_type` -> its config class and our encoder."""
 
 _SAVED_PREFIX: dict[type[SpeechEncoder], str] = {HubertSpeechEncoder: "", WhisperSpeechEncoder: "encoder."}
+
+
+def saved_prefix(encoder: SpeechEncoder) -> str:
+    """What the names of an encoder's tensors start with in its file, as in the checkpoints of its family."""
+    return _SAVED_PREFIX[type(encoder)]
 
 
 def _family(model_type: object) -> tuple[type[PreTrainedConfig], type[SpeechEncoder]]:
