@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -36,7 +37,7 @@ def files(tmp_path_factory, tiny_corpus):
     (folder / "empty.wav").write_bytes(b"")
     (folder / "text.wav").write_text("not audio")
     write_audio(folder / "silent.wav", np.zeros(16000, np.float32), 16000)
-    write_audio(folder / "long.wav", np.tile(wav, 200), 16000)
+    write_audio(folder / "long.wav", np.tile(wav, 48), 16000)
     return folder
 
 
@@ -51,6 +52,10 @@ def test_transcribe_reports_each_file_and_never_stops(files, tiny_most, tiny_cod
         if Path(row["file"]).stem == "good":
             assert set(row) == {"file", "text", "seconds"}
             assert row["seconds"] == 0.25
+        elif Path(row["file"]).stem == "long":
+            assert set(row) == {"file", "text", "seconds", "pieces", "silent_pieces", "cut_in_speech"}
+            assert (row["seconds"], row["silent_pieces"]) == (12.0, 0)
+            assert row["pieces"] == 2
         else:
             assert set(row) == {"file", "error"}
             assert Path(row["file"]).name in row["error"]
@@ -61,6 +66,38 @@ def test_the_command_is_installed_and_prints_transcripts(files, tiny_most, tiny_
     done = subprocess.run([sys.executable, "-m", "most", *map(str, args)], capture_output=True, text=True, timeout=240)
     assert done.returncode == 0
     assert done.stdout.startswith(str(files / "good.wav"))
+
+
+def test_the_shipped_model_and_its_own_codec_are_the_default(
+    files, tiny_most, tiny_codec, tmp_path, monkeypatch, capsys
+):
+    import most.model.load
+
+    shutil.copytree(tiny_most, tmp_path / "nano")
+    shutil.copytree(tiny_codec, tmp_path / "nano" / "codec")
+    monkeypatch.setattr(most.model.load, "default_model_dir", lambda: tmp_path / "nano")
+    named = ("--model", tiny_most, "--codec", tiny_codec)
+    long = ("transcribe", files / "long.wav", "--max-piece-seconds", 5)
+    by_name = call(*long, *named, monkeypatch=monkeypatch, capsys=capsys)
+    assert call(*long, monkeypatch=monkeypatch, capsys=capsys)[:2] == by_name[:2]
+    assert by_name[0] == 0
+    assert "12.0 s in 3 pieces" in by_name[2]
+    said = {}
+    for key, options in (("named", named), ("default", ())):
+        out = tmp_path / f"{key}.wav"
+        code, _, err = call("speak", "one", "--out", out, *options, monkeypatch=monkeypatch, capsys=capsys)
+        assert code == 0, err
+        said[key] = out.read_bytes()
+    assert said["named"] == said["default"]
+
+
+def test_without_a_shipped_model_one_must_be_named(files, monkeypatch, capsys):
+    import most.model.load
+
+    monkeypatch.setattr(most.model.load, "__file__", "/nowhere/most/model/load.py")
+    code, _, err = call("transcribe", files / "good.wav", monkeypatch=monkeypatch, capsys=capsys)
+    assert code == 2
+    assert "--model" in err
 
 
 def test_speak_writes_audio(tmp_path, tiny_most, tiny_codec, monkeypatch, capsys):

@@ -38,11 +38,11 @@ def test_everything_is_shown(engine, samples, tmp_path):
     said = "\n".join(lines)
     for shown in ("one two", text, meet.SENTENCE, "What is three?", reply.text):
         assert shown in said
-    # Text tokens of the question's markup and the answer, audio tokens of the question and of what was said: both routed.
+    # Text and audio tokens are both routed, each to experts of their own.
     assert (made.routing.counts.sum(axis=(0, 2)) > 0).all()
-    own = made.routing.groups
-    assert not made.routing.counts[:, 0][own == 1].any()
-    assert not made.routing.counts[:, 1][own == 0].any()
+    group = made.routing.groups
+    assert not made.routing.counts[:, 0][group == 1].any()
+    assert not made.routing.counts[:, 1][group == 0].any()
     html = (tmp_path / "out" / "meet.html").read_text(encoding="utf-8")
     spoken = sum(len(s.waveform) > 0 for s in (made.spoken, reply.speech))
     assert html.count("<audio") == 2 + 1 + (len(reply.speech.waveform) > 0)

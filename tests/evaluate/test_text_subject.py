@@ -52,6 +52,28 @@ def test_without_a_chat_template_the_answer_is_the_first_line(backbone):
     assert subject.answer_text(["one"]) == ["nine"]
 
 
+CONVERSATION = [
+    {"role": "user", "content": "one two"},
+    {"role": "assistant", "content": [{"type": "text", "text": "three"}]},
+    {"role": "user", "content": [{"type": "text", "text": "and after four?"}]},
+]
+
+
+def test_a_conversation_is_put_as_the_chat_template_has_it(backbone):
+    subject = TextSubject.load(backbone)
+    turns = [{"role": r, "content": t} for r, t in zip(
+        ("user", "assistant", "user"), ("one two", "three", "and after four?"), strict=True
+    )]  # fmt: skip
+    ids = subject.tokenizer.apply_chat_template(turns, add_generation_prompt=True, return_dict=True)["input_ids"]
+    expected = alone(subject.model, subject.tokenizer, ids, 6)
+    assert subject.answer_text([CONVERSATION, "one"], max_new_tokens=6)[0] == expected
+    subject.tokenizer.chat_template = None
+    plain = "Question: one two\nAnswer: three\nQuestion: and after four?\nAnswer:"
+    ids = subject.tokenizer(plain, add_special_tokens=False)["input_ids"]
+    written = alone(subject.model, subject.tokenizer, [subject.tokenizer.bos_token_id, *ids], 6)
+    assert subject.answer_text([CONVERSATION], max_new_tokens=6) == [written.split("\n")[0].strip()]
+
+
 def test_what_a_text_model_cannot_do(backbone):
     subject = TextSubject.load(backbone)
     assert subject.capabilities == {"text"}
@@ -61,6 +83,7 @@ def test_what_a_text_model_cannot_do(backbone):
         lambda: subject.speak(["one"], seeds=[0]),
         lambda: subject.answer_speech(["one"], seeds=[0]),
         lambda: subject.answer_text([wav]),
+        lambda: subject.answer_text([[*CONVERSATION[:2], {"role": "user", "content": [{"type": "audio"}]}]]),
         lambda: subject.units_of(wav, 16000),
         lambda: subject.unit_likelihoods([(np.array([1]), np.array([2]))]),
     ):

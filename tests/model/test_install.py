@@ -12,7 +12,7 @@ from transformers.models.deepseek_v2 import modeling_deepseek_v2 as deepseek
 from most.errors import MostError
 from most.model.install import install, routers
 from most.model.partition import ExpertPartition
-from most.model.router import _CALL
+from most.model.router import _CALL, modality_scope
 
 IDS = torch.tensor([[3, 5, 7, 41, 45, 52, 9, 4], [42, 43, 44, 6, 8, 10, 11, 12]])
 
@@ -190,3 +190,30 @@ def test_an_unknown_backbone_is_refused(tiny) -> None:
     dense = tiny.lm(first_k_dense_replace=3)
     with pytest.raises(MostError, match="no MoE layer"):
         install(dense)
+
+
+@pytest.mark.parametrize("grouped", [{}, {"topk_method": "group_limited_greedy", "n_group": 2, "topk_group": 1}])
+def test_a_few_tokens_of_one_modality_are_routed_as_among_others(tiny, grouped: dict) -> None:
+    """Without gradients their group alone is asked; the answer is that of both groups, to the bit."""
+    lm = tiny.lm(**grouped)
+    install(lm, [ExpertPartition(num_experts=8, text=(0, 2, 5, 7), audio=(1, 3, 4, 6), scores_over="own")])
+    router = routers(lm)[0]
+    hidden = torch.randn(5, 32, generator=torch.Generator().manual_seed(0))
+    for modality in ([0] * 5, [1] * 5, [0, 1, 1, 0, 1]):
+        with modality_scope(torch.tensor(modality)):
+            _, *whole = router(hidden)
+            with torch.no_grad():
+                logits, *alone = router(hidden)
+        assert logits.shape == (5, 8)
+        for ours, theirs in zip(alone, whole, strict=True):
+            assert torch.equal(ours, theirs)
+
+
+def test_what_ran_in_inference_mode_can_be_trained(tiny) -> None:
+    lm = tiny.lm()
+    install(lm, [ExpertPartition(num_experts=8, text=(0, 1, 2, 3), audio=(4, 5, 6, 7), scores_over="own")])
+    modality = (IDS >= 40).long()
+    with torch.inference_mode():
+        lm(IDS, modality_ids=modality)
+    lm(IDS, labels=IDS, modality_ids=modality).loss.backward()
+    assert all(router.weight.grad is not None for router in routers(lm))

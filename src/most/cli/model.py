@@ -105,6 +105,14 @@ def release(
     run(model, out, codec=codec, weights=weights)
 
 
+def card(recipe: Path, overrides: Overrides = None) -> None:
+    """A model's README.md: a template's text, filled with what was measured."""
+    from most.report.model_card import CardRecipe, write_card
+    from most.settings import load_recipe
+
+    write_card(load_recipe(CardRecipe, recipe, overrides or ()))
+
+
 def info(
     model: Annotated[Path, typer.Argument(help="Folder of a MoST.")],
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
@@ -116,4 +124,4 @@ def info(
     print(jsonlib.dumps(facts) if json else as_text(facts))
 
 
-VERBS = (init, convert, export, place, train, release, info)
+VERBS = (init, convert, export, place, train, release, card, info)

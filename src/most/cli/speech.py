@@ -1,71 +1,98 @@
-"""Verbs that use a model: `transcribe` and `speak`."""
+"""Verbs that use a model on files and texts: `transcribe` and `speak`."""
 
 from __future__ import annotations
 
 import json as jsonlib
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from most.errors import MostError
 
-Model = Annotated[Path, typer.Option(help="Folder of a trained MoST.")]
-CodecDir = Annotated[Path | None, typer.Option(help="Codec folder; the shipped nano codec when left out.")]
+if TYPE_CHECKING:
+    from most.generate.engine import Engine
+    from most.generate.transcribe import Transcript
+
+Model = Annotated[Path | None, typer.Option(help="Folder or hub id of a trained MoST; the shipped one when left out.")]
+CodecDir = Annotated[
+    Path | None, typer.Option(help="Codec folder; the one in the model's folder, or the shipped one, when left out.")
+]
+Speaker = Annotated[str | None, typer.Option(help="Voice of the codec; its main one when left out.")]
+Temperature = Annotated[float, typer.Option(help="Of speech; 0 takes the most likely unit.")]
+Seed = Annotated[int, typer.Option(help="Of speech's draw.")]
+
+
+def load_engine(model: Path | None, codec: Path | None) -> Engine:
+    """The named model and codec, or those that ship.
+
+    Raises:
+        MostError: no model is named and none ships, or one that cannot be loaded.
+    """
+    from most.generate.engine import Engine
+    from most.model.load import codec_dir_of, default_model_dir
+
+    source = default_model_dir() if model is None else model
+    return Engine.load(source, codec_dir_of(source) if codec is None else codec)
 
 
 def transcribe(
-    files: Annotated[list[Path], typer.Argument(help="Audio files: wav, flac, ogg, mp3, at any rate.")],
-    model: Model,
+    files: Annotated[list[Path], typer.Argument(help="Audio files: wav, flac, ogg, mp3, at any rate, of any length.")],
+    model: Model = None,
     codec: CodecDir = None,
     json: Annotated[bool, typer.Option("--json", help="One JSON object a line: file, text, seconds or error.")] = False,
-    batch_size: Annotated[int, typer.Option(help="Files at once.")] = 8,
+    batch_size: Annotated[int, typer.Option(help="Pieces at once.")] = 8,
+    max_piece_seconds: Annotated[float, typer.Option(help="What is longer is cut where it is quiet.")] = 8.0,
 ) -> None:
     """Transcribe audio files. A bad file is reported and never stops the rest; the exit code is then 1."""
-    from most.generate.engine import Engine
+    from most.generate.transcribe import transcribe_files
 
-    engine = Engine.load(model, codec)
     failed = 0
-    for start in range(0, len(files), batch_size):
-        rows: list[dict[str, object]] = []
-        waves = []
-        for file in files[start : start + batch_size]:
-            try:
-                waves.append(engine.processor.read(file))
-                rows.append({"file": str(file), "seconds": round(len(waves[-1]) / engine.processor.sample_rate, 3)})
-            except MostError as e:
-                rows.append({"file": str(file), "error": str(e)})
-        texts = iter(engine.transcribe(waves, batch_size=batch_size) if waves else [])
-        for row in rows:
-            if "error" in row:
-                failed += 1
-            else:
-                row["text"] = next(texts)
-            if json:
-                print(jsonlib.dumps(row, ensure_ascii=False), flush=True)
-            elif "error" in row:
-                print(f"most: error: {row['error']}", file=sys.stderr, flush=True)
-            else:
-                print(f"{row['file']}\t{row['text']}", flush=True)
+    engine = load_engine(model, codec)
+    for heard in transcribe_files(engine, files, max_piece_seconds=max_piece_seconds, batch_size=batch_size):
+        failed += heard.error is not None
+        if json:
+            print(jsonlib.dumps(_row(heard), ensure_ascii=False), flush=True)
+        elif heard.error is not None:
+            print(f"most: error: {heard.error}", file=sys.stderr, flush=True)
+        else:
+            if heard.n_pieces > 1:
+                print(_note(heard), file=sys.stderr, flush=True)
+            print(f"{heard.file}\t{heard.text}", flush=True)
     if failed:
         raise typer.Exit(1)
 
 
+def _row(heard: Transcript) -> dict[str, object]:
+    if heard.error is not None:
+        return {"file": str(heard.file), "error": str(heard.error)}
+    row: dict[str, object] = {"file": str(heard.file), "seconds": round(heard.seconds, 3), "text": heard.text}
+    if heard.n_pieces > 1:
+        row |= {"pieces": heard.n_pieces, "silent_pieces": heard.n_silent, "cut_in_speech": heard.cut_in_speech}
+    return row
+
+
+def _note(heard: Transcript) -> str:
+    silent = f", {heard.n_silent} of them silent" if heard.n_silent else ""
+    cut = f", {heard.cut_in_speech} cuts found no pause" if heard.cut_in_speech else ""
+    return f"most: {heard.file}: {heard.seconds:.1f} s in {heard.n_pieces} pieces{silent}{cut}"
+
+
 def speak(
     text: Annotated[str, typer.Argument(help="What to say.")],
-    model: Model,
+    model: Model = None,
     out: Annotated[Path, typer.Option(help="Audio file to write (wav, flac or ogg).")] = Path("speech.wav"),
     codec: CodecDir = None,
-    speaker: Annotated[str | None, typer.Option(help="Voice of the codec; its main one when left out.")] = None,
-    temperature: Annotated[float, typer.Option(help="0 takes the most likely unit.")] = 0.9,
-    seed: Annotated[int, typer.Option(help="Of the draw.")] = 0,
+    speaker: Speaker = None,
+    temperature: Temperature = 0.9,
+    seed: Seed = 0,
 ) -> None:
     """Say a text and write it to an audio file."""
-    from most.generate.engine import Engine, SpeakSettings
+    from most.generate.engine import SpeakSettings
     from most.speech.audio import write_audio
 
-    (speech,) = Engine.load(model, codec).speak(
+    (speech,) = load_engine(model, codec).speak(
         [text], speaker=speaker, settings=SpeakSettings(temperature=temperature, seed=seed)
     )
     if not len(speech.units):

@@ -10,7 +10,7 @@ import soxr
 
 from most.errors import MostError
 from most.evaluate.likelihood import Likelihood, text_likelihoods, unit_likelihoods
-from most.evaluate.subject import Capability
+from most.evaluate.subject import Asked, Capability, conversation
 from most.generate.engine import Audio, Engine, SpeakSettings, Speech
 
 
@@ -49,19 +49,20 @@ class MostSubject:
             texts, speaker=self.speaker, settings=settings, batch_size=self.batch_size, seeds=seeds
         )
 
-    def answer_text(self, questions: Sequence[Audio | str], *, max_new_tokens: int = 64) -> list[str]:
-        return self.engine.answer_text(
-            [_content(q) for q in questions], batch_size=self.batch_size, max_new_tokens=max_new_tokens
+    def answer_text(self, questions: Sequence[Asked], *, max_new_tokens: int = 64) -> list[str]:
+        return self.engine.write(
+            [conversation(q) for q in questions], batch_size=self.batch_size, max_new_tokens=max_new_tokens
         )
 
     def answer_speech(
-        self, questions: Sequence[Audio | str], *, seeds: Sequence[int], max_seconds: float = 20.0
+        self, questions: Sequence[Asked], *, seeds: Sequence[int], max_seconds: float = 20.0
     ) -> list[Speech]:
         settings = SpeakSettings(temperature=self.temperature, max_seconds=max_seconds)
-        return self.engine.answer_speech(
-            [_content(q) for q in questions], speaker=self.speaker, settings=settings, batch_size=self.batch_size,
+        replies = self.engine.reply(
+            [conversation(q) for q in questions], speaker=self.speaker, settings=settings, batch_size=self.batch_size,
             seeds=seeds,
         )  # fmt: skip
+        return [r.speech for r in replies]
 
     def text_likelihoods(self, texts: Sequence[tuple[str, str]]) -> list[Likelihood]:
         return text_likelihoods(self.engine.model, self.engine.processor.tokenizer, texts, batch_size=self.batch_size)
@@ -73,10 +74,3 @@ class MostSubject:
         if rate != self.codec.sample_rate:
             wav = soxr.resample(wav, rate, self.codec.sample_rate, quality="HQ")
         return self.codec.encode(np.asarray(wav, dtype=np.float32))
-
-
-def _content(question: Audio | str) -> list[dict[str, object]]:
-    """One user turn; a `str` is a written question, audio comes as an array, a `Path` or an `AudioRef`."""
-    if isinstance(question, str):
-        return [{"type": "text", "text": question}]
-    return [{"type": "audio", "audio": question}]

@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 
 from most.evaluate.likelihood import Likelihood
-from most.generate.engine import Audio, Speech
+from most.generate.engine import Audio, Conversation, Speech
 
 Capability = Literal["text", "hear", "speak"]
+Asked = Audio | str | list[dict[str, Any]]
+"""A spoken question, a written one (a `str`; a file is given as a `Path`), or a conversation that ends with either."""
+
+
+def message(role: str, said: Audio | str) -> dict[str, Any]:
+    """A turn of a conversation; a `str` is written."""
+    part = {"type": "text", "text": said} if isinstance(said, str) else {"type": "audio", "audio": said}
+    return {"role": role, "content": [part]}
+
+
+def conversation(asked: Asked) -> Conversation:
+    """Whatever is asked, as turns."""
+    return asked if isinstance(asked, list) else [message("user", asked)]
 
 
 class Subject(Protocol):
@@ -30,14 +43,14 @@ class Subject(Protocol):
         """Each text said; a seed a text fixes the draw."""
         ...
 
-    def answer_text(self, questions: Sequence[Audio | str], *, max_new_tokens: int = 64) -> list[str]:
-        """The written answer to each question, spoken or (a `str`) written."""
+    def answer_text(self, questions: Sequence[Asked], *, max_new_tokens: int = 64) -> list[str]:
+        """The written answer to each question, which may stand behind other turns."""
         ...
 
     def answer_speech(
-        self, questions: Sequence[Audio | str], *, seeds: Sequence[int], max_seconds: float = 20.0
+        self, questions: Sequence[Asked], *, seeds: Sequence[int], max_seconds: float = 20.0
     ) -> list[Speech]:
-        """The spoken answer to each question. A `str` is a written question; a file is given as a `Path`."""
+        """The spoken answer to each question, which may stand behind other turns."""
         ...
 
     def text_likelihoods(self, texts: Sequence[tuple[str, str]]) -> list[Likelihood]:

@@ -12,12 +12,14 @@ from transformers import GenerationConfig
 
 from most.errors import MostError
 from most.evaluate.likelihood import Likelihood, text_likelihoods
-from most.evaluate.subject import Capability
+from most.evaluate.subject import Asked, Capability, conversation
 from most.generate.engine import Audio, Speech
 from most.model.load import load_backbone
 
 PLAIN_PROMPT = "Question: {question}\nAnswer:"
 """For tokenizers without a chat template; the answer is then the first line of what the model writes."""
+_PLAIN = {"system": "{text}\n", "user": PLAIN_PROMPT.replace("{question}", "{text}"), "assistant": " {text}\n"}
+"""The turns of a conversation for such a tokenizer."""
 
 
 class TextSubject:
@@ -42,9 +44,9 @@ class TextSubject:
         model, tokenizer = load_backbone(source)
         return cls(model.to(device), tokenizer, str(source), batch_size=batch_size)
 
-    def answer_text(self, questions: Sequence[Audio | str], *, max_new_tokens: int = 64) -> list[str]:
+    def answer_text(self, questions: Sequence[Asked], *, max_new_tokens: int = 64) -> list[str]:
         """Greedy answers; the chat template where there is one, `PLAIN_PROMPT` otherwise."""
-        prompts = [self._prompt(q) if isinstance(q, str) else self._refuse("hear") for q in questions]
+        prompts = [self._prompt(self._written(q)) for q in questions]
         answers = [""] * len(prompts)
         order = sorted(range(len(prompts)), key=lambda k: len(prompts[k]), reverse=True)
         for i in range(0, len(order), self.batch_size):
@@ -63,7 +65,7 @@ class TextSubject:
         self._refuse("speak")
 
     def answer_speech(
-        self, questions: Sequence[Audio | str], *, seeds: Sequence[int], max_seconds: float = 20.0
+        self, questions: Sequence[Asked], *, seeds: Sequence[int], max_seconds: float = 20.0
     ) -> list[Speech]:
         self._refuse("speak")
 
@@ -76,13 +78,22 @@ class TextSubject:
     def _refuse(self, capability: Capability) -> NoReturn:
         raise MostError("model", self.name, f"is a text model and cannot {capability}; convert it with `most convert`")
 
-    def _prompt(self, question: str) -> list[int]:
+    def _written(self, asked: Asked) -> list[dict[str, str]]:
+        """The turns of what is asked, each with its text."""
+        turns = []
+        for turn in conversation(asked):
+            content = turn["content"]
+            parts = [{"type": "text", "text": content}] if isinstance(content, str) else content
+            texts = [p["text"] if p["type"] == "text" else self._refuse("hear") for p in parts]
+            turns.append({"role": turn["role"], "content": "".join(texts)})
+        return turns
+
+    def _prompt(self, turns: list[dict[str, str]]) -> list[int]:
         if self.tokenizer.chat_template:
-            text = self.tokenizer.apply_chat_template(
-                [{"role": "user", "content": question}], tokenize=False, add_generation_prompt=True
-            )
+            text = self.tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
             return self.tokenizer(text, add_special_tokens=False)["input_ids"]
-        ids = self.tokenizer(PLAIN_PROMPT.format(question=question), add_special_tokens=False)["input_ids"]
+        plain = "".join(_PLAIN[t["role"]].format(text=t["content"]) for t in turns)
+        ids = self.tokenizer(plain, add_special_tokens=False)["input_ids"]
         return ids if self.tokenizer.bos_token_id is None else [self.tokenizer.bos_token_id, *ids]
 
     @torch.inference_mode()

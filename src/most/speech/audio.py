@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import os
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +49,30 @@ def read_audio(
     """
     ref = source if isinstance(source, AudioRef) else AudioRef(path=Path(source))
     path = Path(ref.path)
+    with _opened(path) as f:
+        wav = _read_stretch(f, ref, max_seconds)
+        rate = f.samplerate
+    wav = wav.mean(axis=1) if wav.shape[1] > 1 else wav[:, 0]
+    if not np.isfinite(wav).all():
+        raise MostError("audio", path, "holds samples that are not finite (NaN or infinity); write the file again")
+    wav = resample(wav, rate, sample_rate)
+    if not allow_silence:
+        require_sound(wav, str(path))
+    return np.clip(wav, -1.0, 1.0)
+
+
+def audio_seconds(path: str | os.PathLike[str]) -> float:
+    """How long a file lasts by its header.
+
+    Raises:
+        MostError: missing, empty, truncated or not audio.
+    """
+    with _opened(Path(path)) as f:
+        return f.frames / f.samplerate
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[soundfile.SoundFile]:
     if not path.is_file():
         problem = "is a folder" if path.is_dir() else "no such file"
         raise MostError("audio", path, f"{problem}; give the path of an audio file")
@@ -55,19 +81,11 @@ def read_audio(
     _refuse_truncated_wav(path)
     try:
         with soundfile.SoundFile(path) as f:
-            wav = _read_stretch(f, ref, max_seconds)
-            rate = f.samplerate
+            yield f
     except soundfile.LibsndfileError as e:
         raise MostError(
             "audio", path, f"cannot be decoded ({e.error_string.strip()}); give wav, flac, ogg or mp3"
         ) from e
-    wav = wav.mean(axis=1) if wav.shape[1] > 1 else wav[:, 0]
-    if not np.isfinite(wav).all():
-        raise MostError("audio", path, "holds samples that are not finite (NaN or infinity); write the file again")
-    wav = resample(wav, rate, sample_rate)
-    if not allow_silence:
-        require_sound(wav, str(path))
-    return np.clip(wav, -1.0, 1.0)
 
 
 def _read_stretch(f: soundfile.SoundFile, ref: AudioRef, max_seconds: float | None) -> np.ndarray:

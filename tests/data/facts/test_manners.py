@@ -12,7 +12,6 @@ from most.data.dialogue.interruptions.validate import faults
 from most.data.facts.breaking_in import cuts
 from most.data.facts.english import sentence
 from most.data.facts.manners import dialogues, unknown_questions, write_manners
-from most.data.facts.scenes import NOT_KNOWN
 from most.data.facts.settings import SCENES, MannersStep
 from most.data.facts.table import relations
 from most.data.facts.talk import talk
@@ -21,6 +20,7 @@ from most.errors import MostError
 from most.evaluate.answers import contained
 
 STEP = MannersStep(limit=400, test_limit=150)
+NOT_KNOWN = talk().kinds["unknown"].keys
 
 
 @pytest.fixture(scope="module")

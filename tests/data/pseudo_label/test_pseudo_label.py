@@ -284,3 +284,21 @@ def test_other_settings_and_another_source_are_refused(make, speak, tmp_path):
         quiet(make())
     with pytest.raises(MostError, match="no such folder"):
         quiet(make(name="new", source=str(tmp_path / "nowhere"), second_judge=MISHEARS))
+
+
+def test_people_are_held_out_by_name(make, speak):
+    for who, words in (("1-a", "one two three"), ("8-b", "four six"), ("8-c", "seven eight"), ("2-d", "six")):
+        speak(f"{who}.wav", words)
+
+    def names(split, speakers, **keys):
+        recipe = make(split, second_judge=MISHEARS, speaker="^(\\d+)-", speakers=speakers, split=split, **keys)
+        quiet(recipe)
+        return [e.turns[0].speaker for e in read_examples(recipe.output / f"{split}.jsonl")]
+
+    assert names("train", "^[0-79]") == ["1", "2"]
+    assert names("test", "^8") == ["8", "8"]
+    assert names("test_one", "^8", limit=1) == ["8"]
+    with pytest.raises(MostError, match="matches no speaker of the 4"):
+        names("none", "^5")
+    with pytest.raises(MostError, match="regular expression"):
+        make(speakers="(")

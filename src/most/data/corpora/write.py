@@ -50,7 +50,8 @@ def examples(
                 turns = (heard, Turn(role="assistant", text=text))
             else:
                 said = Turn(role="assistant", audio=ref_of(record, out), speaker=record["speaker"])
-                turns, meta = (Turn(role="user", text=prompt("tts", text, rng, record.get("called", ""))), said), {**meta, "text": text}
+                asked = Turn(role="user", text=prompt("tts", text, rng, record.get("called", "")))
+                turns, meta = (asked, said), {**meta, "text": text}
             yield Example(id=name, task=task, turns=turns, source=source, licence=licence, meta=meta)  # type: ignore[arg-type]
 
 

@@ -13,7 +13,8 @@ from most.data.dialogue.dialogue import Dialogue, Turn
 from most.data.dialogue.interruptions.base import CUT_BETWEEN, interrupted
 from most.data.facts.asking import pick
 from most.data.facts.english import sentence
-from most.data.facts.scenes import Stage
+from most.data.facts.expect import Exchange
+from most.data.facts.scenes import Stage, reply_of
 from most.data.facts.table import LICENCE
 from most.data.facts.talk import talk
 
@@ -22,6 +23,8 @@ _CLAUSE = re.compile(r", (?!and )")
 """Behind which a sentence can be taken up again."""
 _QUESTIONS = 0.7
 """Share of the interruptions that ask something new."""
+_THREAD_WORDS = 4
+"""Behind the cut: enough of what was broken off to know it again."""
 
 
 def cuts(text: str) -> list[int]:
@@ -36,7 +39,7 @@ def cuts(text: str) -> list[int]:
     return inside
 
 
-def breaking_in(stage: Stage, resumed: float) -> list[Turn]:
+def breaking_in(stage: Stage, resumed: float) -> list[Exchange]:
     """A long answer that is broken into.
 
     Args:
@@ -49,18 +52,25 @@ def breaking_in(stage: Stage, resumed: float) -> list[Turn]:
     asks = Turn(role="user", text=stage.says(listing.ask))
     if not stage.likely(_QUESTIONS):
         answer = sentence(pick(talk().stop.assistant, stage.rng))
-        return _cut_off(asks, text, cut, stage.says(talk().stop), answer)
+        stops = Turn(role="user", text=stage.says(talk().stop), interrupts=True)
+        return [_cut_off(asks, text, cut), reply_of(talk().stop, stops, answer)]
     new = stage.fact()
     frame = pick(talk().break_in.of(stage.part), stage.rng)
     said = new.fact.fill(frame.replace("{question}", new.wording))
     if not stage.likely(resumed):
-        return _cut_off(asks, text, cut, said, new.answer)
+        stops, answer = Turn(role="user", text=said, interrupts=True), Turn(role="assistant", text=new.answer)
+        return [_cut_off(asks, text, cut), Exchange(user=stops, assistant=answer, right=new.fact.answers)]
     cut = pick([c for c in options if _CLAUSE.match(text, c)], stage.rng)
     whole = Dialogue(id="scene", turns=(asks, Turn(role="assistant", text=text)), source="scene", licence=LICENCE)
-    thread = f"{pick(talk().resume, stage.rng)} {text[cut:].lstrip(', ')}"
-    return list(interrupted(whole, 1, cut, said, new.answer, sentence(thread)).turns)
+    left = text[cut:].lstrip(", ")
+    thread = f"{pick(talk().resume, stage.rng)} {left}"
+    asks, stopped, breaks_in, answer = interrupted(whole, 1, cut, said, new.answer, sentence(thread)).turns
+    words = " ".join(left.split()[:_THREAD_WORDS]).rstrip(",.")
+    return [
+        Exchange(user=asks, assistant=stopped),
+        Exchange(user=breaks_in, assistant=answer, right=new.fact.answers, thread=words),
+    ]
 
 
-def _cut_off(asks: Turn, text: str, cut: int, said: str, answer: str) -> list[Turn]:
-    stopped = replace(Turn(role="assistant", text=text), interrupted_at=cut)
-    return [asks, stopped, Turn(role="user", text=said, interrupts=True), Turn(role="assistant", text=answer)]
+def _cut_off(asks: Turn, text: str, cut: int) -> Exchange:
+    return Exchange(user=asks, assistant=replace(Turn(role="assistant", text=text), interrupted_at=cut))

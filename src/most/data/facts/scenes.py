@@ -9,13 +9,12 @@ from numpy.random import Generator
 from most.data.dialogue.dialogue import Turn
 from most.data.facts.asking import Asked, pick, to_test, to_train
 from most.data.facts.english import fill, sentence
+from most.data.facts.expect import Exchange
 from most.data.facts.numbers import number_words
 from most.data.facts.table import relations
 from most.data.facts.talk import Part, Phrases, talk
 
 AGAIN = ("repeat", "slower", "shorter")
-NOT_KNOWN = ("I don't know", "I do not know")
-"""What a response to an unknown question must hold; every phrase of the assistant's does."""
 _BEYOND = (21, 100)
 
 
@@ -32,11 +31,19 @@ class Stage:
     def says(self, phrases: Phrases) -> str:
         return sentence(pick(phrases.of(self.part), self.rng))
 
-    def exchange(self, kind: str, **slots: str) -> list[Turn]:
+    def exchange(self, kind: str) -> Exchange:
         """A phrase of the kind and the assistant's answer to it."""
         phrases = talk().kinds[kind]
-        answer = fill(pick(phrases.assistant, self.rng), slots)
-        return [Turn(role="user", text=self.says(phrases)), Turn(role="assistant", text=answer)]
+        answer = sentence(pick(phrases.assistant, self.rng))
+        return reply_of(phrases, Turn(role="user", text=self.says(phrases)), answer)
+
+    def again(self, kind: str, asked: Asked) -> Exchange:
+        """A phrase of the kind, and what was asked is answered once more."""
+        phrases = talk().kinds[kind]
+        said = {"last": asked.answer, "answer": asked.fact.answers[0]}
+        answer = fill(pick(phrases.assistant, self.rng), said)
+        user, assistant = Turn(role="user", text=self.says(phrases)), Turn(role="assistant", text=answer)
+        return Exchange(user=user, assistant=assistant, right=asked.fact.answers)
 
     def fact(self) -> Asked:
         """A question about any relation's fact, with the answer in its fullest form."""
@@ -63,31 +70,37 @@ class Stage:
         return fill(wording, {slot: pick(talk().unknown_fillings[name].of(self.part), self.rng)})
 
 
-def asked_turns(asked: Asked) -> list[Turn]:
-    return [Turn(role="user", text=asked.question), Turn(role="assistant", text=asked.answer)]
+def reply_of(phrases: Phrases, user: Turn, answer: str) -> Exchange:
+    """One of the assistant's replies of a kind to what the user says."""
+    assistant = Turn(role="assistant", text=answer)
+    return Exchange(user=user, assistant=assistant, right=phrases.keys, replies=phrases.assistant)
 
 
-def social(stage: Stage) -> list[Turn]:
+def answered(asked: Asked) -> Exchange:
+    user, assistant = Turn(role="user", text=asked.question), Turn(role="assistant", text=asked.answer)
+    return Exchange(user=user, assistant=assistant, right=asked.fact.answers)
+
+
+def social(stage: Stage) -> list[Exchange]:
     """A greeting, who are you, what can you do, a question, thanks, goodbye: some of it, in this order."""
-    turns = stage.exchange("greeting") if stage.likely(0.6) else []
-    turns += stage.exchange(pick(("who", "ability"), stage.rng)) if stage.likely(0.7) or not turns else []
-    turns += asked_turns(stage.fact()) if stage.likely(0.4) else []
-    turns += stage.exchange("thanks") if stage.likely(0.4) else []
-    return turns + (stage.exchange("goodbye") if stage.likely(0.5) else [])
+    said = [stage.exchange("greeting")] if stage.likely(0.6) else []
+    said += [stage.exchange(pick(("who", "ability"), stage.rng))] if stage.likely(0.7) or not said else []
+    said += [answered(stage.fact())] if stage.likely(0.4) else []
+    said += [stage.exchange("thanks")] if stage.likely(0.4) else []
+    return said + ([stage.exchange("goodbye")] if stage.likely(0.5) else [])
 
 
-def again(stage: Stage) -> list[Turn]:
+def again(stage: Stage) -> list[Exchange]:
     """A question, and its answer once more, slower or shorter."""
     asked = stage.fact()
-    turns = asked_turns(asked)
-    said = {"last": asked.answer, "answer": asked.fact.answers[0]}
-    turns += stage.exchange(pick(AGAIN, stage.rng), **said)
-    return turns + (stage.exchange("thanks") if stage.likely(0.3) else [])
+    said = [answered(asked), stage.again(pick(AGAIN, stage.rng), asked)]
+    return said + ([stage.exchange("thanks")] if stage.likely(0.3) else [])
 
 
-def unknown(stage: Stage) -> list[Turn]:
+def unknown(stage: Stage) -> list[Exchange]:
     """A question that is not in the table, between some that are."""
-    turns = asked_turns(stage.fact()) if stage.likely(0.3) else []
-    answer = sentence(pick(talk().kinds["unknown"].assistant, stage.rng))
-    turns += [Turn(role="user", text=stage.unknown()), Turn(role="assistant", text=answer)]
-    return turns + (asked_turns(stage.fact()) if stage.likely(0.3) else [])
+    said = [answered(stage.fact())] if stage.likely(0.3) else []
+    kind = talk().kinds["unknown"]
+    answer = sentence(pick(kind.assistant, stage.rng))
+    said += [reply_of(kind, Turn(role="user", text=stage.unknown()), answer)]
+    return said + ([answered(stage.fact())] if stage.likely(0.3) else [])

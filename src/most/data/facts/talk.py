@@ -16,11 +16,16 @@ Part = Literal["train", "held_out"]
 
 @dataclass(frozen=True, kw_only=True)
 class Phrases:
-    """What users say, to train and to test on, and what the assistant says to it, the same in both."""
+    """What users say, to train and to test on, and what the assistant says to it, the same in both.
+
+    Args:
+        keys: phrases that tell the assistant's replies from those of other kinds; each reply holds one.
+    """
 
     train: tuple[str, ...]
     held_out: tuple[str, ...]
     assistant: tuple[str, ...] = ()
+    keys: tuple[str, ...] = ()
 
     def of(self, part: Part) -> tuple[str, ...]:
         return self.train if part == "train" else self.held_out

@@ -12,10 +12,10 @@ import soundfile
 
 from most.data.corpora.base import Item
 from most.data.corpora.check import DAMAGED, Limits, Record, check
-from most.data.pseudo_label.cut import cut, frame_levels
 from most.data.pseudo_label.recipe import PseudoLabelRecipe
 from most.data.pseudo_label.source import Recording
 from most.manifest import AudioRef
+from most.speech.cut import cut, frame_levels
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -34,9 +34,7 @@ class Recording:
         return self.audio.path.stat().st_size if self.audio.path.is_file() else 0
 
 
-def read_recordings(
-    source: Path, speaker: str = "", limit: int | None = None, speakers: str = ""
-) -> list[Recording]:
+def read_recordings(source: Path, speaker: str = "", limit: int | None = None, speakers: str = "") -> list[Recording]:
     """Every recording in the order of the paths, or of the manifest.
 
     Args:

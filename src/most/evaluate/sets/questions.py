@@ -16,7 +16,7 @@ from typing import Any
 from most.data.corpora.base import read_jsonl, read_table
 from most.errors import MostError, nearest
 from most.evaluate.sets.base import SetInfo, SetSettings, read_info
-from most.manifest import AudioRef
+from most.manifest import AudioRef, Turn
 
 QA_FILE = "qa.jsonl"
 """In the folder of a built set: `id`, `question`, `audio`, `voice`, `answers`, perhaps `aliases` a line."""
@@ -30,6 +30,9 @@ class Question:
         answers: what the set gives as the answer; several where any of them is one.
         aliases: other names of the answer.
         audio: the spoken question: a file, or a file's bytes; None where it is only written.
+        history: the turns before, each with its text and those of the user's perhaps with audio.
+        scene: what kind of question it is, where the set has several; scores are also given by it.
+        thread: words by which a response shows that it takes up what the question broke off.
     """
 
     id: str
@@ -37,6 +40,9 @@ class Question:
     answers: tuple[str, ...]
     aliases: tuple[str, ...] = ()
     audio: AudioRef | bytes | None = None
+    history: tuple[Turn, ...] = ()
+    scene: str = ""
+    thread: str = ""
 
     def __post_init__(self) -> None:
         if not self.question.strip() or not any(a.strip() for a in self.answers):
@@ -77,14 +83,16 @@ def load_questions(settings: SetSettings, *, limit: int | None = None, spoken: b
 
 def _require_audio(settings: SetSettings, questions: Iterable[Question]) -> None:
     for q in questions:
-        if q.audio is None:
+        heard = [t.audio for t in q.history if t.role == "user"] + [q.audio]
+        if None in heard:
             raise MostError(
                 "set", settings.path,
                 f"question {q.id} is only written; build the spoken version of the set (docs/evaluation.md) and give "
                 "that (kind: built), or ask in writing (ask: text)",
             )  # fmt: skip
-        if isinstance(q.audio, AudioRef) and not Path(q.audio.path).is_file():
-            raise MostError("set.path", q.audio.path, f"the audio of question {q.id} is not there")
+        for audio in heard:
+            if isinstance(audio, AudioRef) and not Path(audio.path).is_file():
+                raise MostError("set.path", audio.path, f"the audio of question {q.id} is not there")
 
 
 Read = tuple[SetInfo, Iterator[Question]]
@@ -227,6 +235,12 @@ def _hub(settings: SetSettings) -> Read:
     return read_hub(settings)
 
 
+def _dialogues(settings: SetSettings) -> Read:
+    from most.evaluate.sets.dialogues import read_dialogues
+
+    return read_dialogues(settings)
+
+
 def _beside(settings: SetSettings, name: str) -> AudioRef | None:
     folder = settings.options.get("audio")
     return None if folder is None else AudioRef(path=Path(folder) / f"{name}.wav")
@@ -266,5 +280,6 @@ KINDS: Mapping[str, tuple[Callable[[SetSettings], Read], tuple[str, ...]]] = {
     "open_audio_bench": (_open_audio_bench, ()),
     "hub": (_hub, ("name", "config", "split", "revision", "question", "answers", "audio", "licence")),
     "built": (_built, ()),
+    "dialogues": (_dialogues, ("name",)),
 }
 """Layout -> its reader and the options it takes; `audio` of a written set is a folder of `<id>.wav`."""

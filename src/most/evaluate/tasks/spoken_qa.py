@@ -1,6 +1,7 @@
 """Spoken question answering: a question asked aloud (or, as a control, in writing), answered in writing or aloud.
 
-A spoken answer is judged by what a recogniser hears in it. How answers are matched: `most.evaluate.answers`.
+A question may stand in a dialogue: then the turns before it are the set's own, those of the assistant written. A spoken
+answer is judged by what a recogniser hears in it. How answers are matched: `most.evaluate.answers`.
 """
 
 from __future__ import annotations
@@ -14,12 +15,12 @@ from typing import Literal
 import soundfile
 
 from most.errors import MostError
-from most.evaluate.answers import MATCHES, matches
+from most.evaluate.answers import MATCHES, contained, matches
 from most.evaluate.judges import JudgeSettings
 from most.evaluate.score import Score, mean_interval
 from most.evaluate.sets.base import SetInfo, SetSettings
 from most.evaluate.sets.questions import Question, QuestionSet, load_questions
-from most.evaluate.subject import Capability, Subject
+from most.evaluate.subject import Asked, Capability, Subject, message
 from most.evaluate.tasks.base import Row
 from most.evaluate.tasks.naming import audio_row, file_name, seed_of
 from most.manifest import AudioRef
@@ -29,6 +30,8 @@ DIRECTIONS = {
     ("speech", "text"): "S→T", ("speech", "speech"): "S→S", ("text", "text"): "T→T", ("text", "speech"): "T→S"
 }  # fmt: skip
 """How question and answer travel, as papers write it."""
+RESUMED = "resumed"
+"""The score of responses that take up what the user broke off."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,6 +105,11 @@ class SpokenQa:
             "direction": DIRECTIONS[s.ask, s.to],
             **MATCHES,
         }
+        if any(q.history for q in self.items):
+            user = {"speech": "spoken", "text": "written"}[s.ask]
+            facts["turns before"] = f"the set's own: the user's {user}, the assistant's written"
+        if any(q.thread for q in self.items):
+            facts[RESUMED] = "share of the responses, where the set's own does so, that take up what was broken off"
         if s.judge is not None:
             facts["judge"] = str(s.judge)
         return facts
@@ -109,10 +117,8 @@ class SpokenQa:
     def answer(self, subject: Subject, items: Sequence[Question], folder: Path) -> list[Row]:
         s = self.settings
         heard = [self._audio(q, folder) for q in items] if s.ask == "speech" else [None] * len(items)
-        asked = [q.question if a is None else a for q, a in zip(items, heard, strict=True)]
-        rows: list[Row] = [
-            {"id": q.id, "question": q.question, "answers": list(q.answers), "aliases": list(q.aliases)} for q in items
-        ]
+        asked = [self._asked(q, q.question if a is None else a) for q, a in zip(items, heard, strict=True)]
+        rows = [_row(q) for q in items]
         for row, audio in zip(rows, heard, strict=True):
             if audio is not None:
                 row["question_audio"] = audio_row(audio, folder)
@@ -132,6 +138,18 @@ class SpokenQa:
                 row["response"] = judge.transcribe(speech.waveform, speech.sample_rate)
         return rows
 
+    def _asked(self, question: Question, last: AudioRef | str) -> Asked:
+        """The question alone, or the conversation that it ends."""
+        if not question.history:
+            return last
+        aloud = self.settings.ask == "speech"
+        turns = []
+        for turn in question.history:
+            said = turn.audio if aloud and turn.role == "user" else turn.text
+            assert said is not None  # the set was read so
+            turns.append(message(turn.role, said))
+        return [*turns, message("user", last)]
+
     def _audio(self, question: Question, folder: Path) -> AudioRef:
         """A question's audio as a file; a set that carries it inline has it written beside the answers."""
         if isinstance(question.audio, AudioRef):
@@ -147,16 +165,22 @@ class SpokenQa:
         return AudioRef(path=path)
 
     def score(self, rows: Sequence[Row]) -> list[Score]:
+        """Each rule over the whole set, the main one by scene, and how often a broken thread is taken up."""
         found = [_found(row) for row in rows]
-        scores = []
-        for rule in MATCHES:
-            value, low, high = mean_interval([f[rule] for f in found])
-            scores.append(
-                Score(
-                    metric=rule, value=value, low=low, high=high, n_items=len(rows),
-                    n_failed=sum("error" in r for r in rows), n_empty=sum(_empty(r) for r in rows),
-                )
-            )  # fmt: skip
+        scores = [_share(rule, rows, [f[rule] for f in found]) for rule in MATCHES]
+        items = {q.id: q for q in self.items}
+
+        def known(row: Row, key: Literal["scene", "thread"]) -> str:  # a failed row may hold no more than its id
+            return row.get(key) or getattr(items.get(row["id"]), key, "")
+
+        scenes = [known(row, "scene") for row in rows]
+        rule = next(iter(MATCHES))
+        for scene in sorted({*scenes} - {""}):
+            of = [k for k, s in enumerate(scenes) if s == scene]
+            scores.append(_share(f"{rule}/{scene}", [rows[k] for k in of], [found[k][rule] for k in of]))
+        if broken := [row for row in rows if known(row, "thread")]:
+            resumed = [contained(row.get("response", ""), [known(row, "thread")]) for row in broken]
+            scores.append(_share(RESUMED, broken, resumed, better=None))
         return scores
 
     def badness(self, row: Row) -> float:
@@ -165,6 +189,24 @@ class SpokenQa:
             return 4.0
         found = _found(row)
         return 3.0 if _empty(row) else 2.0 if not found["alias"] else 1.0 if not found["contained"] else 0.0
+
+
+def _row(question: Question) -> Row:
+    """What was asked and what is right, as the log has it."""
+    q = question
+    row: Row = {"id": q.id, "question": q.question, "answers": list(q.answers), "aliases": list(q.aliases)}
+    row |= {"turns_before": [f"{t.role}: {t.text}" for t in q.history]} if q.history else {}
+    return row | {k: v for k, v in (("scene", q.scene), ("thread", q.thread)) if v}
+
+
+def _share(
+    metric: str, rows: Sequence[Row], right: Sequence[bool], *, better: Literal["higher"] | None = "higher"
+) -> Score:
+    value, low, high = mean_interval(right)
+    return Score(
+        metric=metric, value=value, low=low, high=high, n_items=len(rows), n_failed=sum("error" in r for r in rows),
+        n_empty=sum(_empty(r) for r in rows), better=better,
+    )  # fmt: skip
 
 
 def _found(row: Row) -> dict[str, bool]:

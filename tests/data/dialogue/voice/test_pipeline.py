@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import pytest
 import soundfile
@@ -17,6 +18,8 @@ from most.data.dialogue.voice import pipeline
 from most.data.dialogue.voice.record import folder_of
 from most.data.encode import encode_manifests
 from most.errors import MostError
+from most.evaluate.sets.base import SetSettings
+from most.evaluate.sets.questions import load_questions
 from most.manifest import read_examples
 from most.speech.audio import read_audio
 from most.speech.codec import Codec
@@ -214,3 +217,18 @@ def test_recipes_are_checked(make_recipe):
         run(make_recipe(one, voices=[{"kind": "tones", "names": ["lo"]}]))
     with pytest.raises(MostError, match="settings do not fit"):
         run(make_recipe(one, voices=[{"kind": "tones", "settings": {"colour": 1}}]))
+
+
+def test_a_dialogue_whose_reply_is_checked_says_so_in_the_manifest(make_recipe):
+    """Evaluation reads it; examples to train on stay as they were."""
+    meta = {"scene": "again", "expect": ["name"], "thread": "to the sea", "other": 1}
+    asked, plain = replace(plain_dialogue("a"), meta=meta), replace(plain_dialogue("b"), meta={"scene": "again"})
+    recipe = make_recipe([asked, plain], assistant="text")
+    run(recipe)
+    manifest = recipe.output / "train.jsonl"
+    written = [t.text for t in asked.turns if t.role == "user"]
+    known = {"scene": "again", "expect": ["name"], "thread": "to the sea", "written": written}
+    assert [e.meta for e in read_examples(manifest)] == [{"topic": "numbers", **known}, {"topic": "numbers"}]
+    (question,) = load_questions(SetSettings(kind="dialogues", path=str(manifest))).questions
+    assert [question.question, question.history[0].text] == written[::-1]
+    assert question.history[1].text == asked.turns[1].text

@@ -93,11 +93,19 @@ def example_of(record: dict[str, Any], folder: Path) -> Example:
     system = record["meta"].get("system")
     lead = (Turn(role="system", text=system),) if isinstance(system, str) and system else ()
     overlaps = len(record["overlaps"])
-    meta = {"topic": record["topic"]} if record["topic"] else {}
+    meta = ({"topic": record["topic"]} if record["topic"] else {}) | _to_check(record)
     return Example(
         id=record["id"], task="dialogue", turns=(*lead, *turns), source=record["source"], licence=record["licence"],
         meta={**meta, "overlaps": overlaps} if overlaps else meta,
     )  # fmt: skip
+
+
+def _to_check(record: dict[str, Any]) -> dict[str, Any]:
+    """Of a dialogue whose last reply is checked (`most.evaluate.sets.dialogues`): by what, and what the user says."""
+    if "expect" not in record["meta"]:
+        return {}
+    known = {k: record["meta"][k] for k in ("scene", "expect", "thread") if k in record["meta"]}
+    return known | {"written": [t["text"] for t in record["turns"] if t["role"] == "user"]}
 
 
 def record_of(

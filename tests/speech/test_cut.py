@@ -8,8 +8,8 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from most.data.pseudo_label.cut import Levels, cut, frame_levels
 from most.manifest import AudioRef
+from most.speech.cut import Levels, cut, frame_levels
 
 STEP = 0.02
 

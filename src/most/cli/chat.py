@@ -1,0 +1,154 @@
+"""The verb `chat`: talk with a model, typing or speaking; at a terminal, or line by line from a script."""
+
+from __future__ import annotations
+
+import json as jsonlib
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from most.cli.chat_lines import HELP, Asked, all_asked, recorded, typed, understood
+from most.cli.speech import CodecDir, Model, Seed, Speaker, Temperature, load_engine
+from most.errors import MostError
+
+if TYPE_CHECKING:
+    from most.generate.chat import Answer, Chat
+
+
+def chat(
+    files: Annotated[list[Path] | None, typer.Argument(help="Spoken turns that come first.")] = None,
+    model: Model = None,
+    codec: CodecDir = None,
+    once: Annotated[str | None, typer.Option(help="One turn, a text or an audio file, and no more.")] = None,
+    mic: Annotated[bool, typer.Option("--mic", help="An empty line records a turn from the microphone.")] = False,
+    voice: Annotated[bool | None, typer.Option(help="Also say answers; default: with --out or --play.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for spoken answers: turn-01.wav and so on.")] = None,
+    play: Annotated[bool, typer.Option("--play", help="Play spoken answers.")] = False,
+    speaker: Speaker = None,
+    json: Annotated[bool, typer.Option("--json", help="One JSON object a turn.")] = False,
+    max_seconds: Annotated[float, typer.Option(help="Of a spoken answer.")] = 20.0,
+    temperature: Temperature = 0.9,
+    seed: Seed = 0,
+) -> None:
+    """Talk with a model: type, or speak by files or microphone; it answers in writing and, if wanted, aloud."""
+    from most.generate.chat import Chat
+    from most.generate.engine import SpeakSettings
+
+    aloud = bool(out or play) if voice is None else voice
+    if aloud and not (out or play):
+        raise MostError("voice", True, "has nowhere to go; name a folder with --out, or --play")
+    if not aloud and (out or play):
+        raise MostError("voice", False, "leaves nothing to write or play; leave out --out and --play")
+    if out is not None and any(out.glob("turn-*.wav")):
+        raise MostError("out", out, "holds the answers of a talk already; name another folder")
+    devices = ["input"] * mic + ["output"] * play
+    if devices:
+        from most.speech.devices import require_devices
+
+        require_devices(*devices)
+    settings = SpeakSettings(max_seconds=max_seconds, temperature=temperature, seed=seed)
+    session = _Session(Chat(load_engine(model, codec), speaker=speaker, settings=settings), aloud, out, play, json)
+    if once is not None:
+        if files:
+            raise MostError("once", once, "is the only turn; leave out the files")
+        if not isinstance(asked := understood(once, mic), Asked):
+            raise MostError("once", once, "is a command; give a text or an audio file")
+        session.turn(asked)
+        return
+    terminal = sys.stdin.isatty()
+    lines = typed() if terminal else sys.stdin
+    if terminal:
+        print("/help says what can be typed", file=sys.stderr)
+    if session.run([str(f) for f in files or ()], lines, mic) and not terminal:
+        raise typer.Exit(1)
+
+
+class _Session:
+    """Prints, writes and plays what a Chat answers."""
+
+    def __init__(self, chat: Chat, aloud: bool, out: Path | None, play: bool, json: bool) -> None:
+        self.chat, self.aloud, self.out, self.play, self.json = chat, aloud, out, play, json
+        self.n_turns = 0
+
+    def run(self, first: Iterable[str], lines: Iterable[str], mic: bool) -> bool:
+        """Turns from files, then from lines, until they end. Returns whether any of them failed."""
+        failed = False
+        for asked in all_asked(first, lines, mic):
+            try:
+                if isinstance(asked, MostError):
+                    raise asked
+                if isinstance(asked, Asked):
+                    self.turn(asked)
+                elif asked.name == "quit":
+                    break
+                elif asked.name == "reset":
+                    self.chat.reset()
+                else:
+                    print(HELP, file=sys.stderr)
+            except MostError as e:
+                failed = True
+                if self.json:
+                    print(jsonlib.dumps({"error": str(e)}, ensure_ascii=False), flush=True)
+                else:
+                    print(f"most: error: {e}", file=sys.stderr, flush=True)
+        return failed
+
+    def turn(self, asked: Asked) -> None:
+        """One turn: ask, print, write, play."""
+        try:
+            said = asked.file or asked.text if asked.mic_seconds is None else recorded(asked.mic_seconds)
+            answer = self.chat.ask(said, voice=self.aloud)
+        except KeyboardInterrupt:
+            if not sys.stdin.isatty():
+                raise
+            _note("stopped; this turn is forgotten")
+            return
+        self.n_turns += 1
+        if answer.forgotten:
+            _note(f"forgot the oldest {answer.forgotten} turns: they no longer fit in the model's context")
+        row: dict[str, object] = {"turn": self.n_turns}
+        row |= {"asked": asked.text} if asked.text else {"heard": str(asked.file or "microphone")}
+        row |= {"text": answer.text, "forgotten_turns": answer.forgotten}
+        if not self.json:
+            print(answer.text or "(nothing)", flush=True)
+        row |= self._speech(answer)
+        if self.json:
+            print(jsonlib.dumps(row, ensure_ascii=False), flush=True)
+
+    def _speech(self, answer: Answer) -> dict[str, object]:
+        speech = answer.speech
+        if speech is None:
+            return {}
+        if not len(speech.units):
+            _note("the model said nothing aloud; it may need more training or another seed")
+            return {"seconds": 0.0}
+        row: dict[str, object] = {
+            "seconds": round(len(speech.waveform) / speech.sample_rate, 3), "truncated": speech.truncated,
+        }  # fmt: skip
+        if speech.truncated:
+            _note("speech cut at the longest allowed length")
+        if self.out is not None:
+            from most.speech.audio import write_audio
+
+            path = write_audio(self.out / f"turn-{self.n_turns:02d}.wav", speech.waveform, speech.sample_rate)
+            row["speech"] = str(path)
+            if not self.json:
+                _note(f"{path}: {row['seconds']:.2f} s")
+        if self.play:
+            from most.speech.devices import play
+
+            share = play(speech.waveform, speech.sample_rate)
+            if share < 1:
+                row["heard_text"] = self.chat.heard(share)
+                _note(f"stopped; heard: {row['heard_text']}")
+        return row
+
+
+def _note(text: str) -> None:
+    print(f"({text})", file=sys.stderr, flush=True)
+
+
+VERBS = (chat,)

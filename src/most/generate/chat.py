@@ -1,0 +1,155 @@
+"""A conversation with an engine: its history, kept within the model's context, and cut to what was heard.
+
+Turns are laid out as in training (`most.data.dialogue.voice.record`): what the user said stays audio, what the
+assistant said stays its text, and a turn that was broken into ends behind the last word that was said.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from most.errors import MostError
+from most.generate.engine import Engine, SpeakSettings, Speech
+from most.manifest import AudioRef
+
+_WORD = re.compile(r"\S+")
+_N_MARKERS = 2
+"""Around units: where they begin and end."""
+Said = str | Path | AudioRef | np.ndarray
+"""A user's turn: a text, or speech as a file or as (T,) float32 at the model's rate."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """The assistant's turn.
+
+    Args:
+        speech: how it was said; None where only writing was asked for.
+        forgotten: turns of the history that no longer fitted and are gone.
+    """
+
+    text: str
+    speech: Speech | None = None
+    forgotten: int = 0
+
+
+class Chat:
+    """One conversation. `history` holds its turns in the Hugging Face form, the last one the assistant's.
+
+    Args:
+        speaker: voice of the codec; its main one when left out.
+        settings: of speech, which ends where the context does; `seed` and the turn's number give a turn's draw.
+        max_new_tokens: of a written answer.
+    """
+
+    def __init__(
+        self, engine: Engine, *, speaker: str | None = None, settings: SpeakSettings | None = None,
+        max_new_tokens: int = 128,
+    ) -> None:  # fmt: skip
+        self.engine, self.speaker, self.settings = engine, speaker, settings or SpeakSettings()
+        self.max_new_tokens = max_new_tokens
+        self.history: list[dict[str, Any]] = []
+        self.n_answers = 0
+
+    def reset(self) -> None:
+        """Forget everything."""
+        self.history.clear()
+
+    def ask(self, said: Said, *, voice: bool = False) -> Answer:
+        """The answer to the user's next turn. What fails or is interrupted leaves the history as it was.
+
+        Args:
+            said: a `str` is a text; speech is a Path, an AudioRef or a waveform.
+            voice: also say it.
+
+        Raises:
+            MostError: nothing said, audio that cannot be heard, or a turn that is longer than the context.
+        """
+        asked = {"role": "user", "content": [self._part(said)]}
+        turns, forgotten = self._fitting([*self.history, asked], voice)
+        if voice:
+            (reply,) = self.engine.reply(
+                [turns], speaker=self.speaker, settings=self._speech_that_fits(turns),
+                max_new_tokens=self.max_new_tokens, seeds=[self.settings.seed + self.n_answers],
+            )  # fmt: skip
+            answer = Answer(text=reply.text, speech=reply.speech, forgotten=forgotten)
+        else:
+            (text,) = self.engine.write([turns], max_new_tokens=self.max_new_tokens)
+            answer = Answer(text=text, forgotten=forgotten)
+        self.history = [*turns, {"role": "assistant", "content": answer.text}]
+        self.n_answers += 1
+        return answer
+
+    def heard(self, share: float) -> str:
+        """Cut the last answer to the share of it that was heard, and return what is left of its text.
+
+        Its first word is always kept: no turn that a model learns from is empty.
+        """
+        if not self.history:
+            return ""
+        text = heard_text(self.history[-1]["content"], share)
+        self.history[-1] = {"role": "assistant", "content": text}
+        return text
+
+    def _part(self, said: Said) -> dict[str, Any]:
+        if not isinstance(said, str):
+            return {"type": "audio", "audio": self.engine.processor.read(said)}
+        if not said.strip():
+            raise MostError("text", said, "is empty; say something")
+        return {"type": "text", "text": said.strip()}
+
+    def _fitting(self, turns: list[dict[str, Any]], voice: bool) -> tuple[list[dict[str, Any]], int]:
+        """The latest turns, from a user's on, whose prompt leaves room for the answer; and how many were dropped."""
+        room = self.max_new_tokens
+        if voice:
+            # Speech is long: it may take half of the context, and all that is left, but not drive out every turn.
+            room = min(room + self._n_units(self.settings.max_seconds), max(room, self._context // 2))
+        for start in range(0, len(turns), 2):
+            length = self._length(turns[start:])
+            if length + room <= self._context:
+                return turns[start:], start
+        raise MostError(
+            "turn", f"{length} positions",
+            f"leaves less than {room} of the model's {self._context} for the answer; say less at once",
+        )  # fmt: skip
+
+    def _speech_that_fits(self, turns: list[dict[str, Any]]) -> SpeakSettings:
+        if self.engine.codec is None:
+            return self.settings  # the engine refuses
+        left = self._context - self._length(turns) - self.max_new_tokens
+        seconds = max(left - _N_MARKERS, 1) / self.engine.codec.unit_rate_hz
+        return replace(self.settings, max_seconds=min(self.settings.max_seconds, seconds))
+
+    def _n_units(self, seconds: float) -> int:
+        """Positions that speech takes."""
+        return 0 if self.engine.codec is None else int(seconds * self.engine.codec.unit_rate_hz) + _N_MARKERS
+
+    @property
+    def _context(self) -> int:
+        return self.engine.model.config.get_text_config().max_position_embeddings
+
+    def _length(self, turns: list[dict[str, Any]]) -> int:
+        processor = self.engine.processor
+        return len(processor.builder.prompt(processor.messages(turns), "text"))
+
+
+def heard_text(text: str, share: float) -> str:
+    """The words of `text` that lie wholly within a share of it, as training writes a turn that was broken into.
+
+    At least the first word; without the comma behind the last one.
+
+    Raises:
+        MostError: a share outside [0, 1].
+    """
+    if not 0 <= share <= 1:
+        raise MostError("share", share, "must lie in [0, 1]")
+    ends = [w.end() for w in _WORD.finditer(text)]
+    within = [end for end in ends if end <= share * len(text)] or ends[:1]
+    if not within or within[-1] == ends[-1]:
+        return text
+    return text[: within[-1]].removesuffix(",")
