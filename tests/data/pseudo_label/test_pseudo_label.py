@@ -301,4 +301,4 @@ def test_people_are_held_out_by_name(make, speak):
     with pytest.raises(MostError, match="matches no speaker of the 4"):
         names("none", "^5")
     with pytest.raises(MostError, match="regular expression"):
-        make(speakers="(")
+        make(second_judge=MISHEARS, speakers="(")
