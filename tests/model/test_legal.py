@@ -87,6 +87,18 @@ def test_it_closes_even_when_only_the_wrong_tokens_have_mass() -> None:
     assert (row[0] >= V.text_size).all()
 
 
+@settings(max_examples=100, deadline=None)
+@given(st.sampled_from(["text", "speech", "any"]), st.lists(st.integers(0, V.vocab_size - 1), max_size=9))
+def test_followed_token_by_token_the_state_is_that_of_all_ids(mode: str, tokens: list[int]) -> None:
+    ids = torch.tensor(PROMPT)
+    legal = LegalTokens(V, mode, eos_token_id=EOS, prompt_length=ids.shape[1])
+    state = legal.state(ids)
+    for token in tokens:
+        ids = torch.cat([ids, torch.tensor([[token], [token]])], dim=1)
+        state = legal.after(state, ids[:, -1])
+        assert torch.equal(state, legal.state(ids))
+
+
 def test_an_empty_prompt_is_outside() -> None:
     legal = LegalTokens(V, "any", eos_token_id=EOS)
     assert legal.state(torch.zeros(2, 0, dtype=torch.long)).tolist() == [0, 0]

@@ -29,12 +29,15 @@ class SeededDraw(LogitsProcessor):
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         """(B, T) ids so far and (B, V) scores -> scores in which the drawn token is the only one that is possible."""
+        picked = self.pick(scores, input_ids.shape[1] - self.prompt_length)
+        return torch.full_like(scores, -torch.inf).scatter(1, picked[:, None], 0.0)
+
+    def pick(self, scores: torch.Tensor, step: int) -> torch.Tensor:
+        """(B, V) scores -> the token of each row (B,) that is drawn at this step, counted from 0."""
         if self.draws.device != scores.device:
             self.draws = self.draws.to(scores.device)
-        draw = self.draws[:, input_ids.shape[1] - self.prompt_length, None]
         total = scores.double().softmax(dim=-1).cumsum(dim=-1)
-        picked = torch.searchsorted(total, draw * total[:, -1:], right=True)
-        return torch.full_like(scores, -torch.inf).scatter(1, picked, 0.0)
+        return torch.searchsorted(total, self.draws[:, step, None] * total[:, -1:], right=True)[:, 0]
 
 
 def row_seeds(seeds: Sequence[int] | None, seed: int, n_rows: int) -> list[int | tuple[int, int]]:

@@ -5,24 +5,18 @@ A spoken reply is written first and then said, in one turn, as `most.data.datase
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import torch
-from transformers import (
-    EosTokenCriteria,
-    GenerationConfig,
-    LogitsProcessor,
-    StoppingCriteriaList,
-    TemperatureLogitsWarper,
-    TopPLogitsWarper,
-)
+from transformers import LogitsProcessor, TemperatureLogitsWarper, TopPLogitsWarper
 
 from most.data.prompts import ASR_PROMPTS, TTS_PROMPTS
 from most.errors import MostError
+from most.generate.decode import Choice, decode
 from most.generate.draw import SeededDraw, row_seeds
 from most.manifest import AudioRef
 from most.model.legal import LegalTokens
@@ -213,18 +207,13 @@ class Engine:
         limit = int(settings.max_seconds * self.codec.unit_rate_hz) + 2  # and the two markers
         own = row_seeds(seeds, settings.seed, len(prompts))
 
-        def draw(rows: slice, prompt_length: int) -> list[LogitsProcessor]:
-            # Legality first, as in sampling by transformers: the draw must be among what is legal.
-            warpers: list[LogitsProcessor] = [
-                LegalTokens(self.processor.vocab, "speech", eos_token_id=self._eos, prompt_length=prompt_length)
-            ]
-            if settings.temperature != 1:
-                warpers.append(TemperatureLogitsWarper(settings.temperature))
-            if settings.top_p < 1:
-                warpers.append(TopPLogitsWarper(settings.top_p))
-            return [*warpers, SeededDraw(own[rows], prompt_length=prompt_length, max_new_tokens=limit)]
-
-        rows = self._generate(prompts, "speech", batch_size, limit, draw if settings.temperature > 0 else None)
+        warpers: list[LogitsProcessor] = []
+        if settings.temperature not in (0, 1):
+            warpers.append(TemperatureLogitsWarper(settings.temperature))
+        if settings.temperature > 0 and settings.top_p < 1:
+            warpers.append(TopPLogitsWarper(settings.top_p))
+        seeds_of = own if settings.temperature > 0 else None
+        rows = self._generate(prompts, "speech", batch_size, limit, warpers=warpers, seeds=seeds_of)
         return [self._said(row, speaker) for row in rows]
 
     def _said(self, ids: torch.Tensor, speaker: str | None) -> Speech:
@@ -239,36 +228,35 @@ class Engine:
     def _eos(self) -> int:
         return int(self.processor.tokenizer.eos_token_id)
 
-    @torch.inference_mode()
     def _generate(
         self,
         prompts: Sequence[Encoded],
         mode: Literal["text", "speech", "any"],
         batch_size: int,
         max_new_tokens: int,
-        draw: Callable[[slice, int], list[LogitsProcessor]] | None = None,
+        *,
+        warpers: Sequence[LogitsProcessor] = (),
+        seeds: Sequence[int | tuple[int, int]] | None = None,
         until: int | None = None,
     ) -> Iterator[torch.Tensor]:
-        """New ids (T,) behind each prompt, in their order; greedy, so a draw is a processor that leaves one token.
+        """New ids (T,) behind each prompt, in their order; the likeliest ones where no seeds are given.
 
         Args:
-            draw: the processors for some of the rows, and the length of their padded prompts.
+            seeds: of each row's draw.
             until: a token that ends a row as the end of sequence does.
         """
-        config = GenerationConfig(
-            do_sample=False, max_new_tokens=max_new_tokens, pad_token_id=self.processor.tokenizer.pad_token_id,
-            eos_token_id=self._eos,
-        )  # fmt: skip
-        stops = StoppingCriteriaList([] if until is None else [EosTokenCriteria(until)])
+        ends = [self._eos] if until is None else [self._eos, until]
         for i in range(0, len(prompts), batch_size):
-            rows = slice(i, i + batch_size)
-            batch = self.processor.collate(prompts[rows]).to(self.model.device)
+            batch = self.processor.collate(prompts[i : i + batch_size]).to(self.model.device)
             length = batch["input_ids"].shape[1]
-            ids = self.model.generate(
-                **batch, generation_config=config, mode=mode, logits_processor=draw(rows, length) if draw else [],
-                stopping_criteria=stops,
+            own = None if seeds is None else seeds[i : i + batch_size]
+            draw = None if own is None else SeededDraw(own, prompt_length=length, max_new_tokens=max_new_tokens)
+            legal = LegalTokens(self.processor.vocab, mode, eos_token_id=self._eos, prompt_length=length)
+            steps = decode(
+                self.model, batch, choose=Choice(legal, batch["input_ids"], warpers, draw), eos_token_id=ends,
+                pad_token_id=self.processor.tokenizer.pad_token_id, max_new_tokens=max_new_tokens,
             )  # fmt: skip
-            yield from ids[:, length:]
+            yield from torch.stack(list(steps), dim=1)
 
 
 def _asked(content: Content) -> Conversation:

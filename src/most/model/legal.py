@@ -64,12 +64,20 @@ class LegalTokens(LogitsProcessor):
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         """(B, T) ids so far and (B, V) scores -> scores with -inf where illegal, and finite where legal."""
+        return self.among(self.state(input_ids), scores)
+
+    def among(self, state: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        """As a call, of rows in these states (B,)."""
         if self.legal.device != scores.device:
             self.legal = self.legal.to(scores.device)
-        legal = self.legal[self.state(input_ids)]
         # Finite, so that an illegal token cannot win because every legal one had -inf or nan.
         low, high = torch.finfo(scores.dtype).min, torch.finfo(scores.dtype).max
-        return scores.nan_to_num(nan=low, posinf=high, neginf=low).masked_fill(~legal, -torch.inf)
+        return scores.nan_to_num(nan=low, posinf=high, neginf=low).masked_fill(~self.legal[state], -torch.inf)
+
+    def after(self, state: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
+        """The states (B,) once these tokens (B,) have been generated: `state` without a look at all ids again."""
+        state = state.masked_fill(tokens == self.vocab.audio_begin, INSIDE)
+        return state.masked_fill(tokens == self.vocab.audio_end, CLOSED)
 
     @staticmethod
     def _last(input_ids: torch.Tensor, token: int) -> torch.Tensor:

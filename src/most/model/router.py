@@ -21,6 +21,9 @@ from most.errors import MostError
 from most.model.partition import ExpertPartition
 from most.model.rule import RoutingRule, route, route_within_groups
 
+FEW = 32
+"""Tokens whose modalities are looked at before routing; each of the tensor operations saved costs more."""
+
 
 class _CallState(threading.local):
     """What a forward call tells its routers. Thread-local: two threads may run one model, each with its own batch.
@@ -117,6 +120,11 @@ class ModalityRouterMixin(nn.Module):
             if self.partition.scores_over == "all":
                 logits = F.linear(x, self.weight.to(dtype))
                 weights, indices = route(logits, tables.own[modality_ids], rule, bias)
+            elif (only := _only_modality(modality_ids)) is not None:
+                group = tables.experts[only]
+                part = F.linear(x, self.weight.index_select(0, group).to(dtype))
+                weights, own = route(part, None, rule, None if bias is None else bias[group])
+                logits, indices = F.linear(x, self.weight.to(dtype)), group[own]
             else:
                 # One product for each group, of the shape it has in a layer of that group alone: the same bits.
                 parts = [F.linear(x, self.weight.index_select(0, group).to(dtype)) for group in tables.experts]
@@ -137,16 +145,28 @@ class ModalityRouterMixin(nn.Module):
         # No buffers: they would be left uninitialised by loading through the meta device, or else be new weight names.
         cached = self.__dict__.get("_cached")
         if cached is None or cached.own.device != device:
-            text, audio = (torch.tensor(group, device=device) for group in self.partition.groups)
-            position = torch.cat([text, audio]).argsort()
-            cached = _Tables(self.partition.membership(device), (text, audio), position)
+            with torch.inference_mode(False):  # or a model that has spoken could not be trained
+                text, audio = (torch.tensor(group, device=device) for group in self.partition.groups)
+                position = torch.cat([text, audio]).argsort()
+                cached = _Tables(self.partition.membership(device), (text, audio), position)
             self.__dict__["_cached"] = cached
         return cached
 
 
+def _only_modality(modality_ids: torch.Tensor) -> int | None:
+    """The modality of all (N,) tokens, where a look is cheap as in decoding on a CPU; one group answers then."""
+    few = len(modality_ids) <= FEW and modality_ids.device.type == "cpu"
+    if not few or torch.is_grad_enabled() or torch.compiler.is_compiling() or not len(modality_ids):
+        return None
+    found = set(modality_ids.tolist())
+    return found.pop() if len(found) == 1 else None
+
+
 def _full_precision(device_type: str) -> AbstractContextManager[Any]:
     """Autocast would compute the logits in half precision; near ties, that picks other experts."""
-    return nullcontext() if device_type == "meta" else torch.autocast(device_type, enabled=False)
+    if device_type == "meta" or not torch.is_autocast_enabled(device_type):
+        return nullcontext()
+    return torch.autocast(device_type, enabled=False)
 
 
 @functools.cache

@@ -17,6 +17,7 @@ from transformers.models.gpt_oss.modeling_gpt_oss import GptOssConfig, GptOssExp
 from most.model import MostConfig, MostForConditionalGeneration
 from most.model.experts import DEFAULT_EXPERTS, SORTED_EXPERTS
 from most.model.experts import sorted as sorted_module
+from most.model.experts.sorted import FEW, by_expert
 from most.model.families import FAMILIES
 
 E, K, H, WIDTH = 6, 3, 24, 16  # rows of multiples of 16 bytes, which grouped_mm needs
@@ -113,6 +114,18 @@ def test_equal_to_grouped_mm(n: int, among: int, k: int, act: str, stretch: int,
     with torch.no_grad():
         close({"out": module(*inputs)}, {"out": theirs["out"]}, 2e-6)
     assert among == E or not module.gate_up_proj.grad[among:].any()
+
+
+@pytest.mark.parametrize(("n", "among"), [(1, E), (2, 3), (7, E), (FEW, E + 2)])
+def test_few_tokens_are_sorted_as_many_are(n: int, among: int, monkeypatch: Any) -> None:
+    """Picks of experts from E on, too, which stand for those of other ranks."""
+    _, indices, _ = routed(n, among)
+    few = by_expert(indices, E, WIDTH)
+    monkeypatch.setattr(sorted_module, "FEW", 0)
+    many = by_expert(indices, E, WIDTH)
+    assert torch.equal(few.token, many.token)
+    assert torch.equal(few.row, many.row)
+    assert (few.stretches, few.unused) == (many.stretches, many.unused)
 
 
 @pytest.mark.parametrize("n", [3, 40, 100])
@@ -251,7 +264,8 @@ def test_fewer_values_are_kept_than_by_transformers() -> None:
 @pytest.mark.parametrize(
     ("dtype", "autocast", "n", "chosen"),
     [
-        (torch.float32, False, 9, "grouped_mm"),
+        (torch.float32, False, FEW + 1, "grouped_mm"),
+        (torch.float32, False, 9, "sorted_mm"),
         (torch.float32, False, 1, "sorted_mm"),
         (torch.float32, True, 9, "sorted_mm"),
         (torch.bfloat16, False, 9, "sorted_mm"),

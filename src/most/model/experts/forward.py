@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from transformers.integrations.moe import ALL_EXPERTS_FUNCTIONS
 
-from most.model.experts.sorted import ROWS, SortedExperts, by_expert, experts_forward, one_token
+from most.model.experts.sorted import FEW, ROWS, SortedExperts, by_expert, experts_forward, one_token
 
 
 def sorted_mm_experts_forward(
@@ -46,11 +46,11 @@ def auto_mm_experts_forward(
     self: Any, hidden_states: torch.Tensor, top_k_index: torch.Tensor, top_k_weights: torch.Tensor
 ) -> torch.Tensor:
     """The faster of the two, as `benchmarks/moe_layer.py` found: transformers' `grouped_mm` in full precision, except
-    where it cannot take the layout or for a single token; else `sorted_mm`. Shapes are those of `sorted_mm`."""
+    where it cannot take the layout or for few tokens; else `sorted_mm`. Shapes are those of `sorted_mm`."""
     weights = (self.gate_up_proj, self.down_proj)
     aligned = all(w.shape[-1] * w.element_size() % 16 == 0 for w in weights)
     name = "sorted_mm"
-    if _product_dtype(self).itemsize >= 4 and aligned and len(hidden_states) > 1:
+    if _product_dtype(self).itemsize >= 4 and aligned and len(hidden_states) > FEW:
         name = "grouped_mm"
     return ALL_EXPERTS_FUNCTIONS[name](self, hidden_states, top_k_index, top_k_weights)
 

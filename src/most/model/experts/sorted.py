@@ -20,6 +20,9 @@ ROWS = 32
 """In half precision an expert's rows are a multiple of this: oneDNN generates code for each number of rows that it
 meets, which takes longer than the product itself, and routing makes another number for each expert at each step."""
 
+FEW = 32
+"""Up to this many tokens are sorted without tensor operations, each of which costs as much as several of their rows."""
+
 Activation = Callable[[torch.Tensor], torch.Tensor]
 
 
@@ -61,6 +64,8 @@ def by_expert(top_k_index: torch.Tensor, n_experts: int, width: int, multiple: i
         width: of the widest tensor of rows.
         multiple: an expert's rows are filled up to one of this where there are more. Rows that fill have weight 0.
     """
+    if len(top_k_index) <= min(FEW, multiple if multiple > 1 else FEW):
+        return _by_expert_few(top_k_index, n_experts)
     picks = top_k_index.reshape(-1).clamp(max=n_experts)
     order = picks.argsort(stable=True)
     counts = picks.bincount(minlength=n_experts + 1)
@@ -86,6 +91,25 @@ def by_expert(top_k_index: torch.Tensor, n_experts: int, width: int, multiple: i
         stretches.append(Stretch(begin, end, tuple(groups)))
     unused = tuple(expert for expert, size in enumerate(sizes[:n_experts]) if not size)
     return Picks(token, row.view_as(top_k_index), tuple(stretches), unused)
+
+
+def _by_expert_few(top_k_index: torch.Tensor, n_experts: int) -> Picks:
+    """As `by_expert`, in one stretch and without rows that fill."""
+    rows: list[list[int]] = [[] for _ in range(n_experts + 1)]
+    for pick, expert in enumerate(top_k_index.reshape(-1).tolist()):
+        rows[min(expert, n_experts)].append(pick)
+    order = [pick for picks in rows for pick in picks]
+    row, k, groups, end = [0] * len(order), top_k_index.shape[-1], [], 0
+    for i, pick in enumerate(order):
+        row[pick] = i
+    for expert, picks in enumerate(rows[:n_experts]):
+        if picks:
+            groups.append((expert, slice(end, end + len(picks))))
+            end += len(picks)
+    unused = tuple(expert for expert, picks in enumerate(rows[:n_experts]) if not picks)
+    token = torch.tensor([pick // k for pick in order], dtype=torch.long)
+    stretches = (Stretch(0, end, tuple(groups)),) if groups else ()
+    return Picks(token, torch.tensor(row, dtype=torch.long).view_as(top_k_index), stretches, unused)
 
 
 def experts_forward(
@@ -124,14 +148,16 @@ def one_token(
     dtype: torch.dtype,
 ) -> torch.Tensor:
     """Decoding: nothing to sort, and matrix-vector products that read the picked experts once."""
-    x, outputs = hidden[0].to(dtype), []
-    for expert in top_k_index[0].tolist():
-        if expert < len(gate_up):
-            gate, up = torch.mv(gate_up[expert].to(dtype), x).chunk(2)
-            outputs.append(torch.mv(down[expert].to(dtype), act(gate) * up))
-        else:
-            outputs.append(torch.zeros_like(x))
-    return (torch.stack(outputs) * weights[0, :, None]).sum(dim=0, keepdim=True).to(hidden.dtype)
+    x, k = hidden[0].to(dtype), top_k_index.shape[-1]
+    h, y = x.new_empty(k, gate_up.shape[1]), x.new_zeros(k, x.shape[0])
+    picks = [(row, expert) for row, expert in enumerate(top_k_index[0].tolist()) if expert < len(gate_up)]
+    for row, expert in picks:
+        torch.mv(gate_up[expert].to(dtype), x, out=h[row])
+    gate, up = h.chunk(2, dim=-1)
+    active = act(gate) * up
+    for row, expert in picks:
+        torch.mv(down[expert].to(dtype), active[row], out=y[row])
+    return (y * weights[0, :, None]).sum(dim=0, keepdim=True).to(hidden.dtype)
 
 
 class SortedExperts(torch.autograd.Function):
