@@ -22,10 +22,10 @@ from most.model.build import PAD_ROWS_TO
 from most.model.configuration import MostConfig
 from most.model.modeling import MostForConditionalGeneration
 from most.settings import load_recipe
+from most.speech.codec import default_codec_dir
 from most.vocab import MARKER_TOKENS
 
 SHAPE, BACKBONE = "shape.yaml", "backbone.yaml"
-_CODEC = Path(__file__).parents[1] / "assets" / "nano-codec"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +74,7 @@ class ModelShape:
             text = upcycled_config(text, n_experts=2 * up.experts_per_group, top_k=up.top_k, shared=up.shared_expert)
         audio = self.audio_config
         if audio is None:
-            audio = json.loads((_CODEC / "encoder" / "config.json").read_text(encoding="utf-8"))
+            audio = json.loads((default_codec_dir() / "encoder" / "config.json").read_text(encoding="utf-8"))
         return MostConfig(
             text_config=text, audio_config=audio, text_size=self.text_size, n_units=self.n_units,
             audio_stack=self.audio_stack,
@@ -114,7 +114,7 @@ def _read_shape(path: Path) -> ModelShape:
     if path.name != BACKBONE:
         return load_recipe(ModelShape, path)
     recipe = load_recipe(BackboneRecipe, path)
-    units = json.loads((_CODEC / "units.json").read_text(encoding="utf-8"))
+    units = json.loads((default_codec_dir() / "units.json").read_text(encoding="utf-8"))
     return ModelShape(config=recipe.config, text_size=recipe.vocab_size, n_units=units["n_units"])
 
 
