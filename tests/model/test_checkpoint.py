@@ -138,6 +138,8 @@ def test_config_refusals(tiny) -> None:
         MostConfig(text_config=text, text_size=40, n_units=12, audio_stack=0)
     with pytest.raises(MostError, match="balance_loss_alpha"):
         MostConfig(text_config=text, text_size=40, n_units=12, balance_loss_alpha=-1.0)
+    with pytest.raises(MostError, match="text_loss_weight"):
+        MostConfig(text_config=text, text_size=40, n_units=12, text_loss_weight=0.0)
     with pytest.raises(MostError, match="no audio encoder"):
         MostConfig(text_config=text, text_size=40, n_units=12).num_positions(16000)
 

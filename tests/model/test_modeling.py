@@ -51,8 +51,9 @@ def test_a_batch_of_one_modality_trains_its_own_experts_only(tiny, ids, own, che
     torch.testing.assert_close(out.loss.detach(), out[f"{present}_loss"] + out.balance_loss)
 
 
-def test_losses_by_the_modality_of_the_label(tiny) -> None:
-    model = tiny.most()
+@pytest.mark.parametrize("weight", [1.0, 3.0])
+def test_losses_by_the_modality_of_the_label(tiny, weight: float) -> None:
+    model = tiny.most(text_loss_weight=weight)
     inputs = tiny.batch(model)
     labels = tiny.labels(model, inputs)
     with torch.no_grad():
@@ -68,7 +69,7 @@ def test_losses_by_the_modality_of_the_label(tiny) -> None:
     assert [int(out.n_text_labels), int(out.n_audio_labels)] == counts
     assert math.isclose(float(out.text_loss), sums[0] / counts[0], rel_tol=1e-5)
     assert math.isclose(float(out.audio_loss), sums[1] / counts[1], rel_tol=1e-5)
-    total = sum(sums) / sum(counts) + float(out.balance_loss)
+    total = (weight * sums[0] + sums[1]) / sum(counts) + float(out.balance_loss)
     assert math.isclose(float(out.loss), total, rel_tol=1e-5)
 
 

@@ -120,7 +120,8 @@ def test_schedules(recipe, quietly, schedule):
         assert rates[5] == pytest.approx(7.5e-4)
 
 
-def test_the_balance_loss_of_the_recipe_wins(recipe, quietly):
-    final = quietly(recipe(steps=1, balance_loss_alpha=0.25))
-    assert json.loads((final / "config.json").read_text())["balance_loss_alpha"] == 0.25
+def test_the_weights_of_losses_in_the_recipe_win(recipe, quietly):
+    final = quietly(recipe(steps=1, balance_loss_alpha=0.25, text_loss_weight=3.0))
+    config = json.loads((final / "config.json").read_text())
+    assert (config["balance_loss_alpha"], config["text_loss_weight"]) == (0.25, 3.0)
     assert [e.task for e in read_examples(recipe().data.manifests[0])].count("asr") == 6

@@ -32,6 +32,8 @@ class MostConfig(PreTrainedConfig):
         partitions: expert partitions as JSON objects: none (split by index), one for all MoE layers, or one for each.
         modality_routing: False leaves routing to the backbone: the ablation, and the way to run a plain backbone.
         balance_loss_alpha: weight of the balance loss; 0 turns it off.
+        text_loss_weight: how often a text label counts in the loss, against an audio label: a second of speech is 50 of
+            these, and some four of those.
         audio_stack: encoder frames concatenated into one position of the language model (2: 50 Hz becomes 25 Hz).
         audio_layer: encoder layer that is read, counted from 1; None for its final output.
 
@@ -55,6 +57,7 @@ class MostConfig(PreTrainedConfig):
     partitions: list[dict] | None = None
     modality_routing: bool = True
     balance_loss_alpha: float = 0.001
+    text_loss_weight: float = 1.0
     audio_stack: int = 1
     audio_layer: int | None = None
     tie_word_embeddings: bool = False
@@ -71,6 +74,8 @@ class MostConfig(PreTrainedConfig):
             raise MostError("audio_stack", self.audio_stack, "must be at least 1 frame a position")
         if self.balance_loss_alpha < 0:
             raise MostError("balance_loss_alpha", self.balance_loss_alpha, "must be >= 0; 0 turns it off")
+        if not self.text_loss_weight > 0:
+            raise MostError("text_loss_weight", self.text_loss_weight, "must be > 0; 1 counts every label alike")
         _ = self.vocab
         # The base class hands its own choice, which is none yet, down to a config that a live model may already run by.
         attention, experts = text._attn_implementation, text._experts_implementation

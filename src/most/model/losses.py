@@ -28,7 +28,11 @@ class TokenLosses:
 
 
 def token_losses(
-    logits: torch.Tensor, labels: torch.Tensor, vocab: SpeechVocab, num_items_in_batch: torch.Tensor | int | None = None
+    logits: torch.Tensor,
+    labels: torch.Tensor,
+    vocab: SpeechVocab,
+    num_items_in_batch: torch.Tensor | int | None = None,
+    text_weight: float = 1.0,
 ) -> TokenLosses:
     """Cross entropy of the next token, in float32.
 
@@ -36,6 +40,7 @@ def token_losses(
         logits: (B, T, V).
         labels: (B, T), -100 where there is none; shifted here.
         num_items_in_batch: what the sum is divided by; this batch's labels when absent.
+        text_weight: how often a text label counts in `total`; what is divided by stays the plain number.
     """
     targets = F.pad(labels, (0, 1), value=IGNORE_INDEX)[:, 1:].flatten().to(logits.device)
     per_token = F.cross_entropy(logits.float().flatten(0, 1), targets, ignore_index=IGNORE_INDEX, reduction="none")
@@ -43,8 +48,9 @@ def token_losses(
     audio = labelled & (vocab.modality_of(targets) == Modality.AUDIO)
     text = labelled & ~audio
     detached = per_token.detach()
+    weighted = per_token if text_weight == 1 else per_token * torch.where(text, text_weight, 1.0)
     return TokenLosses(
-        total=per_token.sum() / (labelled.sum().clamp(min=1) if num_items_in_batch is None else num_items_in_batch),
+        total=weighted.sum() / (labelled.sum().clamp(min=1) if num_items_in_batch is None else num_items_in_batch),
         text=(detached * text).sum() / text.sum(),
         audio=(detached * audio).sum() / audio.sum(),
         n_text=text.sum(),

@@ -271,7 +271,7 @@ class MostForConditionalGeneration(MostPreTrainedModel, AudioGenerationMixin):
             return result
         if isinstance(logits_to_keep, torch.Tensor) or logits_to_keep:
             raise MostError("logits_to_keep", logits_to_keep, "labels need the logits of all positions; leave it out")
-        losses = token_losses(outputs.logits, labels, self.vocab, num_items_in_batch)
+        losses = token_losses(outputs.logits, labels, self.vocab, num_items_in_batch, self.config.text_loss_weight)
         result.loss, result.text_loss, result.audio_loss = losses.total, losses.text, losses.audio
         result.n_text_labels, result.n_audio_labels = losses.n_text, losses.n_audio
         result.token_losses = losses.per_token

@@ -113,6 +113,8 @@ def open_model(recipe: TrainRecipe, **load: Any) -> Trained:
     model.float()
     if recipe.balance_loss_alpha is not None:
         model.config.balance_loss_alpha = recipe.balance_loss_alpha
+    if recipe.text_loss_weight is not None:
+        model.config.text_loss_weight = recipe.text_loss_weight
     if recipe.experts_implementation is not None:
         try:
             model.language_model.set_experts_implementation(recipe.experts_implementation)

@@ -86,6 +86,7 @@ class TrainRecipe:
         precision: of forward and backward pass; weights and optimizer state are float32 in either.
         gradient_checkpointing: compute activations again in the backward pass; less memory, the same result.
         balance_loss_alpha: weight of the balance loss; the model's own when absent.
+        text_loss_weight: how often a text label counts, against an audio label; the model's own when absent.
         experts_implementation: kernel of the routed experts; transformers' choice when absent.
         guard: what to do about losses and gradients that are not numbers, or spikes.
         held_out: what to measure forgetting on.
@@ -111,6 +112,7 @@ class TrainRecipe:
     adam_beta2: float = 0.98
     max_grad_norm: float = 1.0
     balance_loss_alpha: float | None = None
+    text_loss_weight: float | None = None
     precision: Literal["fp32", "bf16"] = "fp32"
     gradient_checkpointing: bool = False
     experts_implementation: str | None = None
@@ -131,6 +133,8 @@ class TrainRecipe:
             raise MostError("warmup_steps", self.warmup_steps, f"must lie in 0..{self.steps - 1}")
         if self.balance_loss_alpha is not None and self.balance_loss_alpha < 0:
             raise MostError("balance_loss_alpha", self.balance_loss_alpha, "must be >= 0; 0 turns it off")
+        if self.text_loss_weight is not None and not self.text_loss_weight > 0:
+            raise MostError("text_loss_weight", self.text_loss_weight, "must be > 0; 1 counts every label alike")
         if (self.schedule == "wsd") != (self.decay_steps is not None):
             raise MostError("decay_steps", self.decay_steps, "belongs to schedule wsd, which needs it")
         if self.decay_steps is not None and not 1 <= self.decay_steps <= self.steps - self.warmup_steps:
