@@ -80,26 +80,32 @@ def _note(heard: Transcript) -> str:
 
 
 def speak(
-    text: Annotated[str, typer.Argument(help="What to say.")],
+    text: Annotated[str, typer.Argument(help="What to say, of any length.")],
     model: Model = None,
     out: Annotated[Path, typer.Option(help="Audio file to write (wav, flac or ogg).")] = Path("speech.wav"),
     codec: CodecDir = None,
     speaker: Speaker = None,
     temperature: Temperature = 0.9,
     seed: Seed = 0,
+    max_piece_words: Annotated[int, typer.Option(help="Longer texts are said sentence by sentence.")] = 16,
 ) -> None:
     """Say a text and write it to an audio file."""
     from most.generate.engine import SpeakSettings
+    from most.generate.read_aloud import read_aloud
     from most.speech.audio import write_audio
 
-    (speech,) = load_engine(model, codec).speak(
-        [text], speaker=speaker, settings=SpeakSettings(temperature=temperature, seed=seed)
-    )
-    if not len(speech.units):
+    said = read_aloud(
+        load_engine(model, codec), text, speaker=speaker, settings=SpeakSettings(temperature=temperature, seed=seed),
+        max_piece_words=max_piece_words,
+    )  # fmt: skip
+    if len(said.silent) == len(said.pieces):
         raise MostError("text", text, "the model said nothing; it may need more training or another seed")
-    write_audio(out, speech.waveform, speech.sample_rate)
-    cut = ", cut at the longest allowed length" if speech.truncated else ""
-    print(f"{out}: {len(speech.waveform) / speech.sample_rate:.2f} s{cut}")
+    write_audio(out, said.waveform, said.sample_rate)
+    for k in said.silent:
+        print(f"most: nothing was said of {said.pieces[k]!r}", file=sys.stderr)
+    pieces = f" in {len(said.pieces)} pieces" if len(said.pieces) > 1 else ""
+    cut = f", {said.n_truncated} cut at the longest allowed length" if said.n_truncated else ""
+    print(f"{out}: {len(said.waveform) / said.sample_rate:.2f} s{pieces}{cut}")
 
 
 VERBS = (transcribe, speak)
