@@ -43,6 +43,12 @@ def test_recipe(path, tmp_path):
         if path.name == "codec.yaml":
             read_settings(UnitSettings, path, "units")
         read_settings(VocoderSettings, path, "vocoder")
+    elif path.name == "card.yaml":
+        from most.evaluate.recipe import EvalRecipe
+        from most.report.model_card import CardRecipe
+
+        measured = load_recipe(EvalRecipe, RECIPES / "eval" / "release.yaml").tasks
+        assert {aim.task for aim in load_recipe(CardRecipe, path).aims} <= set(measured)
     elif path.parent.name == "ablate":
         from most.ablate.recipe import AblateRecipe
 
