@@ -37,6 +37,7 @@ from most.train.preflight import check_arrays, check_length
 from most.train.recipe import FREE_TO_CHANGE, TrainRecipe
 from most.train.sharded import whole_state
 from most.train.step_view import StepObserver
+from most.train.stopping import StopOnSignal
 from most.train.trainable import Trainable, select
 from most.train.trainer import HistoryWriter, LogBeforeSaving, MostTrainer
 from most.train.watch.watch import Watch
@@ -66,6 +67,7 @@ def train(
     Raises:
         MostError: data or model do not fit the recipe, `output` holds another recipe's run or one that is under way, or
             the guard stopped the run.
+        KeyboardInterrupt: a signal stopped it; the step under way was finished, and there is a checkpoint behind it.
     """
     final = recipe.output / "final"
     if final.exists():
@@ -91,12 +93,16 @@ def train(
         if rank == 0 and estimate:
             _say_estimate(recipe, opened.model, world_size, echo)
         _say_space(recipe, opened, trainable, echo)
-        trainer = _trainer(recipe, opened, trainable, dataset, arguments, echo)
+        stop = StopOnSignal(echo)
+        trainer = _trainer(recipe, opened, trainable, dataset, arguments, stop, echo)
         trainer.step_observers.extend(observers)
         if rank == 0:
             write_text(recipe.output / RECIPE, json.dumps(to_plain(recipe), indent=1))
         last = _newest(recipe.output, trainer, echo)
-        trainer.train(resume_from_checkpoint=str(last) if last else None)
+        with stop:
+            trainer.train(resume_from_checkpoint=str(last) if last else None)
+        if stop.stopped:
+            raise KeyboardInterrupt
         _finish(recipe, opened, trainable, trainer, final)
         if rank == 0 and recipe.watch.report:
             _write_report(recipe.output, echo)
@@ -132,11 +138,12 @@ def _config(recipe: TrainRecipe, world_size: int) -> Any:
 
 
 def _trainer(
-    recipe: TrainRecipe, opened: Trained, trainable: Trainable, dataset: Any, arguments: TrainingArguments, echo: Any
-) -> MostTrainer:
+    recipe: TrainRecipe, opened: Trained, trainable: Trainable, dataset: Any, arguments: TrainingArguments,
+    stop: StopOnSignal, echo: Any,
+) -> MostTrainer:  # fmt: skip
     collate = Collator(opened.processor.tokenizer.pad_token_id, packing=recipe.data.packing, named=True)
     watch = Watch(recipe, opened.model)
-    callbacks: list[Any] = [LogBeforeSaving(), watch, HistoryWriter(recipe.output / "history.jsonl")]
+    callbacks: list[Any] = [stop, LogBeforeSaving(), watch, HistoryWriter(recipe.output / "history.jsonl")]
     held_out = None
     if recipe.held_out is not None:
         items = read_held_out(recipe.held_out, opened.processor, recipe.data.max_length)
