@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from most.data.corpora.base import AUDIO_SUFFIXES
 from most.errors import MostError, nearest
 
 if TYPE_CHECKING:
@@ -25,7 +26,6 @@ A line is a turn in text; the path of an audio file is a spoken turn.
 Ctrl-C         stops an answer; it goes on as if only what you heard had been said. At the prompt it ends."""
 COMMANDS = ("/say", "/mic", "/reset", "/help", "/quit")
 _MIC_SECONDS = 30.0
-_AUDIO = (".wav", ".flac", ".ogg", ".mp3", ".opus")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +67,7 @@ def understood(line: str, mic: bool = False) -> Asked | Command | None:
     if line in COMMANDS:
         return Command(line[1:])
     path = Path(line).expanduser()
-    if path.suffix.lower() in _AUDIO and (line.startswith("/") or _is_file(path)):
+    if path.suffix.lower() in AUDIO_SUFFIXES and (line.startswith("/") or _is_file(path)):
         return Asked(file=path)
     if line.startswith("/"):
         raise MostError("command", command, nearest(command, COMMANDS))

@@ -1,5 +1,5 @@
 """Verbs that make, train and describe a model: `init`, `convert`, `export`, `place`, `train`, `release`,
-`info`."""
+`card`, `info`."""
 
 from __future__ import annotations
 

@@ -31,10 +31,9 @@ def load_engine(model: Path | None, codec: Path | None) -> Engine:
         MostError: no model is named and none ships, or one that cannot be loaded.
     """
     from most.generate.engine import Engine
-    from most.model.load import codec_dir_of, default_model_dir
+    from most.model.load import default_model_dir
 
-    source = default_model_dir() if model is None else model
-    return Engine.load(source, codec_dir_of(source) if codec is None else codec)
+    return Engine.load(default_model_dir() if model is None else model, codec)
 
 
 def transcribe(

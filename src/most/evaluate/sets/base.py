@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from most.data.stand_ins.info import SET_FILE, SetInfo, read_info, write_info
 
-__all__ = ["SET_FILE", "SetInfo", "SetSettings", "read_info", "write_info"]
+__all__ = ["SET_FILE", "SetInfo", "SetSettings", "manifest_info", "read_info", "write_info"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,3 +29,15 @@ class SetSettings:
     @property
     def folder(self) -> Path:
         return Path(self.path)
+
+
+def manifest_info(path: Path, rows: Iterable[Any]) -> SetInfo:
+    """What the folder of a manifest says of itself, or else the sources and licences that its rows name."""
+    if (path.parent / SET_FILE).is_file():
+        return read_info(path.parent)
+    rows = list(rows)
+    sources, licences = (
+        ", ".join(sorted({str(getattr(r, key)) for r in rows if getattr(r, key, "")})) for key in ("source", "licence")
+    )
+    source = f"{path.name} ({sources})" if sources else path.name
+    return SetInfo(name=f"{path.parent.name}/{path.stem}", source=source, licence=licences)

@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from most.errors import MostError
-from most.evaluate.sets.base import SET_FILE, SetInfo, SetSettings, read_info
+from most.evaluate.sets.base import SetInfo, SetSettings, manifest_info
 from most.evaluate.sets.questions import Question
 from most.manifest import Example, Turn, read_examples
 
@@ -35,17 +35,9 @@ def read_dialogues(settings: SetSettings) -> tuple[SetInfo, Iterator[Question]]:
 
 
 def _info(settings: SetSettings, examples: Sequence[Example], n_checked: int) -> SetInfo:
-    path, name = settings.folder, settings.options.get("name")
+    info = manifest_info(settings.folder, examples)
     part = f"the {n_checked} of {len(examples)} dialogues whose last reply can be checked by its words"
-    if (path.parent / SET_FILE).is_file():
-        info = read_info(path.parent)
-        return replace(info, name=name or info.name, source=f"{info.source}; {part}")
-    sources, licences = (
-        ", ".join(sorted({getattr(e, key) for e in examples if getattr(e, key)})) for key in ("source", "licence")
-    )
-    source = f"{path.name} ({sources})" if sources else path.name
-    name = name or f"{path.parent.name}/{path.stem}"
-    return SetInfo(name=name, source=f"{source}; {part}", licence=licences)
+    return replace(info, name=settings.options.get("name") or info.name, source=f"{info.source}; {part}")
 
 
 def _question(example: Example, path: Path) -> Question:

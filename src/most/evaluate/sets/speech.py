@@ -16,7 +16,7 @@ from most.data.corpora.base import Item
 from most.data.corpora.table import open_corpus
 from most.data.prompts import TTS_PROMPTS
 from most.errors import MostError, nearest
-from most.evaluate.sets.base import SET_FILE, SetInfo, SetSettings, read_info
+from most.evaluate.sets.base import SetInfo, SetSettings, manifest_info
 from most.manifest import AudioRef, Example, Utterance, json_rows, read_examples, read_utterances
 
 TEST_SPLIT = {"librispeech": "test-clean", "voxpopuli": "test", "commonvoice": "test", "hf": "test"}
@@ -73,18 +73,7 @@ def _manifest(settings: SetSettings, task: str) -> tuple[SetInfo, Iterator[Speec
         raise MostError("set.path", path, "no such file; give a manifest (JSONL)")
     _, head = next(json_rows(path, "set"), (0, {}))
     rows = read_examples(path) if "turns" in head else read_utterances(path)
-    if (path.parent / SET_FILE).is_file():
-        info = read_info(path.parent)
-    else:
-        sources, licences = (
-            ", ".join(sorted({str(getattr(r, name)) for r in rows if getattr(r, name, "")}))
-            for name in ("source", "licence")
-        )
-        info = SetInfo(
-            name=f"{path.parent.name}/{path.stem}",
-            source=f"{path.name} ({sources})" if sources else path.name,
-            licence=licences,
-        )
+    info = manifest_info(path, rows)
     examples = [r for r in rows if isinstance(r, Example)]
     if not examples:
         return info, (_of_utterance(r, path) for r in rows if isinstance(r, Utterance))

@@ -110,10 +110,6 @@ class _Widen(ConversionOps):
             raise ValueError(f"{full_layer_name} lacks its {', '.join(sorted(lost))} tensor")
         return {full_layer_name: widen(parts[CODES], parts[SCALES], model.get_parameter(full_layer_name).dtype)}
 
-    @property
-    def reverse_op(self) -> ConversionOps:
-        raise NotImplementedError("a release is written by `most release`")
-
 
 def stored_as(name: str, config: Any) -> str | None:
     """The model's name for a tensor of a folder's files; None for one that is only a part of a weight.
