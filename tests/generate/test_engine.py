@@ -168,3 +168,14 @@ def test_replies_do_not_depend_on_the_batch(engine, audios):
     for k, row in enumerate(asked):
         (alone,) = engine.reply([row], settings=SHORT, max_new_tokens=8, seeds=[k + 1])
         assert (alone.text, alone.speech.units.tolist()) == (together[k].text, together[k].speech.units.tolist())
+
+
+def test_what_pads_a_batch_is_no_part_of_a_reply(engine, monkeypatch):
+    said = []
+    eos, begin = engine.processor.tokenizer.eos_token_id, engine.processor.vocab.audio_begin
+    rows = [torch.tensor([7, 8, begin, 0, 0]), torch.tensor([7, eos, 0, 0, 0]), torch.tensor([7, 8, 9, 7, 8])]
+    monkeypatch.setattr(engine, "_generate", lambda *a, **k: iter(rows))
+    monkeypatch.setattr(engine, "_say", lambda prompts, *rest: said.extend(prompts) or [None] * len(prompts))
+    engine.reply([[{"role": "user", "content": "one"}]] * 3)
+    n = len(engine.processor.builder.prompt([Message("user", ("one",))], "text").ids)
+    assert [row.ids[n:].tolist() for row in said] == [[7, 8, begin], [7, begin], [7, 8, 9, 7, 8, begin]]

@@ -5,6 +5,7 @@ A spoken reply is written first and then said, in one turn, as `most.data.datase
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -179,16 +180,17 @@ class Engine:
             max_new_tokens: of the written part.
         """
         prompts = [self._prompt(c, "text") for c in conversations]
-        begin = self.processor.vocab.audio_begin
-        written = list(self._generate(prompts, "any", batch_size, max_new_tokens, until=begin))
+        ends = (self._eos, self.processor.vocab.audio_begin)
+        rows = self._generate(prompts, "any", batch_size, max_new_tokens, until=ends[1])
+        written = [
+            list(itertools.takewhile(lambda i: i not in ends, row.tolist())) for row in rows
+        ]  # no padding behind
         said = []
         for prompt, row in zip(prompts, written, strict=True):
-            ids = np.array([i for i in row.tolist() if i not in (self._eos, begin)] + [begin])
-            ids = np.concatenate([prompt.ids, ids])
+            ids = np.array([*prompt.ids, *row, ends[1]], dtype=np.int64)
             said.append(Encoded(ids, np.full_like(ids, IGNORE), prompt.waves))
         speeches = self._say(said, speaker, settings or SpeakSettings(), batch_size, seeds)
-        texts = [self.processor.decode_text(row) for row in written]
-        return [Reply(text, speech) for text, speech in zip(texts, speeches, strict=True)]
+        return [Reply(self.processor.decode_text(r), s) for r, s in zip(written, speeches, strict=True)]
 
     def _prompt(self, conversation: Conversation, answer: Literal["text", "speech"]) -> Encoded:
         return self.processor.builder.prompt(self.processor.messages(conversation), answer)

@@ -16,6 +16,7 @@ import pytest
 import yaml
 
 from most.data.arrays import ArrayStore, audio_key
+from most.data.build import stamps
 from most.data.build.held_out import held_out
 from most.data.build.stamps import Stamp
 from most.errors import MostError
@@ -154,6 +155,23 @@ def test_what_changed_is_refused_and_made_anew_with_all_that_reads_it(tree, run,
     (tmp_path / "out/text/train.jsonl").write_text("")
     with pytest.raises(MostError, match="its files are not those it wrote"):
         run(tree)
+
+
+@pytest.mark.parametrize("limit", [1 << 26, 0], ids=["whole", "ends"])
+def test_a_copy_of_a_folder_is_the_same_source(tmp_path, monkeypatch, limit):
+    monkeypatch.setattr(stamps, "_WHOLE_BYTES", limit)
+    first, copy = tmp_path / "first", tmp_path / "copy"
+    for folder in (first, copy):
+        (folder / "deep").mkdir(parents=True)
+        (folder / "deep/words.txt").write_bytes(bytes(range(256)) * 40)
+    os.utime(copy / "deep/words.txt", (1, 1))
+    assert stamps.fingerprint(first) == stamps.fingerprint(copy)
+    for where in (0, -1):
+        data = bytearray((first / "deep/words.txt").read_bytes())
+        data[where] ^= 1
+        (copy / "deep/words.txt").write_bytes(data)
+        assert stamps.fingerprint(first) != stamps.fingerprint(copy)
+    assert stamps.fingerprint(first / "deep/words.txt") != stamps.fingerprint(copy / "deep/words.txt")
 
 
 def test_a_dry_run_writes_nothing(tree, run, tmp_path):

@@ -21,6 +21,7 @@ from most.files import write_text
 FOLDER = ".build"
 FORMAT = 1
 _WHOLE_BYTES = 1 << 26
+_END_BYTES = 1 << 12
 _PASSING = frozenset(
     {"output", "workers", "threads", "attempts", "retry_seconds", "max_rejected", "max_rejected_share", "parallel"}
 )
@@ -28,15 +29,21 @@ _PASSING = frozenset(
 
 
 def fingerprint(path: Path) -> str:
-    """A file by its content (a large one by size and time of change), a folder by names, sizes and times of change."""
+    """A file or a folder by names, sizes and content, so a copy is the same.
+
+    Of more than 64 MiB only the first and the last 4 KiB of each file are read.
+    """
+    files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
+    whole = sum(f.stat().st_size for f in files) <= _WHOLE_BYTES
     digest = hashlib.blake2b(digest_size=12)
-    if path.is_file():
-        if path.stat().st_size <= _WHOLE_BYTES:
-            return hashlib.blake2b(path.read_bytes(), digest_size=12).hexdigest()
-        return f"{path.stat().st_size}-{path.stat().st_mtime_ns}"
-    for file in sorted(p for p in path.rglob("*") if p.is_file()):
-        stat = file.stat()
-        digest.update(f"{file.relative_to(path).as_posix()}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
+    for file in files:
+        size = file.stat().st_size
+        digest.update(f"{file.relative_to(path).as_posix()}\0{size}\n".encode())
+        with file.open("rb") as f:
+            digest.update(f.read() if whole else f.read(_END_BYTES))
+            if not whole and size > _END_BYTES:
+                f.seek(max(_END_BYTES, size - _END_BYTES))
+                digest.update(f.read())
     return digest.hexdigest()
 
 
