@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import torch
 
 from most.errors import MostError
 from most.generate.engine import TRANSCRIBE_PROMPT, Engine, SpeakSettings
@@ -133,32 +132,22 @@ def test_a_codec_with_other_units_is_refused(engine):
         Engine(engine.model, engine.processor, Other())
 
 
-def test_a_reply_is_written_and_then_said_as_training_lays_it_out(engine, monkeypatch):
-    builder = engine.processor.builder
-    prompts = []
-    say = engine._say
-    monkeypatch.setattr(engine, "_say", lambda rows, *rest: prompts.extend(rows) or say(rows, *rest))
-    asked = [{"role": "user", "content": "one two"}]
+def test_a_reply_is_written_and_then_said_as_training_lays_it_out(engine):
+    builder, v = engine.processor.builder, engine.processor.vocab
     seen = Message("user", ("one two",))
-    for n in (1, 5, 12):
-        (reply,) = engine.reply([asked], settings=SHORT, max_new_tokens=n, seeds=[1])
-        row = prompts.pop().ids.tolist()
-        prompt = builder.prompt([seen], "text").ids.tolist()
-        assert row[: len(prompt)] == prompt
-        assert row[-1] == engine.processor.vocab.audio_begin
-        assert len(row) <= len(prompt) + n + 1
-        assert reply.text == engine.processor.decode_text(row[len(prompt) :])
-        assert len(reply.speech.units) <= 26
-    # The same ids as a trained turn of text and units, for a text that tokenizes as it was generated.
+    request = engine.to_reply([{"role": "user", "content": "one two"}], SHORT, 1, 12)
+    prompt = builder.prompt([seen], "text").ids.tolist()
+    assert request.prompt.ids.tolist() == prompt
+    written, said = request.parts
+    assert (written.mode, written.until) == ("any", (engine.processor.tokenizer.eos_token_id, v.audio_begin))
+    assert (said.mode, said.begin, said.until) == ("speech", v.audio_begin, (v.audio_end,))
+    # A trained turn of text and units: the text, in place of whose end speech begins.
     trained = builder.dialogue([seen, Message("assistant", ("three", Units([0])))]).ids.tolist()
-    written = builder.dialogue([seen, Message("assistant", ("three",))]).ids.tolist()
-    answer = np.array(written[len(prompt) : -1])
-    monkeypatch.setattr(engine, "_generate", lambda *a, **k: iter([torch.from_numpy(answer)]))
-    monkeypatch.setattr(engine, "_say", lambda rows, *rest: prompts.extend(rows) or [None])
-    engine.reply([asked])
-    said = prompts.pop().ids.tolist()
-    assert said == trained[: len(said)]
-    assert said[-1] == engine.processor.vocab.audio_begin
+    alone = builder.dialogue([seen, Message("assistant", ("three",))]).ids.tolist()
+    assert trained[: len(alone)] == [*alone[:-1], v.audio_begin]
+    for n in (1, 5, 12):
+        (reply,) = engine.reply([[{"role": "user", "content": "one two"}]], settings=SHORT, max_new_tokens=n, seeds=[1])
+        assert len(reply.speech.units) <= 26
 
 
 def test_replies_do_not_depend_on_the_batch(engine, audios):
@@ -168,14 +157,3 @@ def test_replies_do_not_depend_on_the_batch(engine, audios):
     for k, row in enumerate(asked):
         (alone,) = engine.reply([row], settings=SHORT, max_new_tokens=8, seeds=[k + 1])
         assert (alone.text, alone.speech.units.tolist()) == (together[k].text, together[k].speech.units.tolist())
-
-
-def test_what_pads_a_batch_is_no_part_of_a_reply(engine, monkeypatch):
-    said = []
-    eos, begin = engine.processor.tokenizer.eos_token_id, engine.processor.vocab.audio_begin
-    rows = [torch.tensor([7, 8, begin, 0, 0]), torch.tensor([7, eos, 0, 0, 0]), torch.tensor([7, 8, 9, 7, 8])]
-    monkeypatch.setattr(engine, "_generate", lambda *a, **k: iter(rows))
-    monkeypatch.setattr(engine, "_say", lambda prompts, *rest: said.extend(prompts) or [None] * len(prompts))
-    engine.reply([[{"role": "user", "content": "one"}]] * 3)
-    n = len(engine.processor.builder.prompt([Message("user", ("one",))], "text").ids)
-    assert [row.ids[n:].tolist() for row in said] == [[7, 8, begin], [7, begin], [7, 8, 9, 7, 8, begin]]

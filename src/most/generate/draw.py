@@ -36,8 +36,13 @@ class SeededDraw(LogitsProcessor):
         """(B, V) scores -> the token of each row (B,) that is drawn at this step, counted from 0."""
         if self.draws.device != scores.device:
             self.draws = self.draws.to(scores.device)
-        total = scores.double().softmax(dim=-1).cumsum(dim=-1)
-        return torch.searchsorted(total, self.draws[:, step, None] * total[:, -1:], right=True)[:, 0]
+        return pick(scores, self.draws[:, step])
+
+
+def pick(scores: torch.Tensor, draws: torch.Tensor) -> torch.Tensor:
+    """(B, V) scores and (B,) float64 numbers in [0, 1) -> the tokens (B,) at those places of the distributions."""
+    total = scores.double().softmax(dim=-1).cumsum(dim=-1)
+    return torch.searchsorted(total, draws[:, None] * total[:, -1:], right=True)[:, 0]
 
 
 def row_seeds(seeds: Sequence[int] | None, seed: int, n_rows: int) -> list[int | tuple[int, int]]:

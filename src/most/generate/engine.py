@@ -5,24 +5,20 @@ A spoken reply is written first and then said, in one turn, as `most.data.datase
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import torch
-from transformers import LogitsProcessor, TemperatureLogitsWarper, TopPLogitsWarper
 
 from most.data.prompts import ASR_PROMPTS, TTS_PROMPTS
 from most.errors import MostError
-from most.generate.decode import Choice, decode
-from most.generate.draw import SeededDraw, row_seeds
+from most.generate.batch import Batch, Part, Request
+from most.generate.draw import row_seeds
 from most.manifest import AudioRef
-from most.model.legal import LegalTokens
 from most.model.load import codec_dir_of, load_most
-from most.sequence import IGNORE, Encoded
+from most.sequence import Encoded
 from most.speech.codec import Codec
 
 TRANSCRIBE_PROMPT = ASR_PROMPTS[0]
@@ -118,9 +114,8 @@ class Engine:
         self, conversations: Sequence[Conversation], *, batch_size: int = 8, max_new_tokens: int = 256
     ) -> list[str]:
         """The assistant's next turn of each conversation in writing, greedily; it does not depend on the batch size."""
-        prompts = [self._prompt(c, "text") for c in conversations]
-        rows = self._generate(prompts, "text", batch_size, max_new_tokens)
-        return [self.processor.decode_text(row) for row in rows]
+        requests = [self.to_write(c, max_new_tokens) for c in conversations]
+        return [self.processor.decode_text(row) for (row,) in self._answers(requests, batch_size)]
 
     def speak(
         self,
@@ -145,9 +140,10 @@ class Engine:
         for text in texts:
             if not text.strip():
                 raise MostError("text", text, "is empty; give some words to say")
-        asked = [_asked([{"type": "text", "text": prompt.replace("{text}", t)}]) for t in texts]
-        prompts = [self._prompt(c, "speech") for c in asked]
-        return self._say(prompts, speaker, settings or SpeakSettings(), batch_size, seeds)
+        settings = settings or SpeakSettings()
+        own = row_seeds(seeds, settings.seed, len(texts))
+        requests = [self.to_say(t, settings, seed, prompt) for t, seed in zip(texts, own, strict=True)]
+        return [self._speech(row, speaker) for (row,) in self._answers(requests, batch_size)]
 
     def answer_speech(
         self,
@@ -179,86 +175,72 @@ class Engine:
         Args:
             max_new_tokens: of the written part.
         """
-        prompts = [self._prompt(c, "text") for c in conversations]
-        ends = (self._eos, self.processor.vocab.audio_begin)
-        rows = self._generate(prompts, "any", batch_size, max_new_tokens, until=ends[1])
-        written = [
-            list(itertools.takewhile(lambda i: i not in ends, row.tolist())) for row in rows
-        ]  # no padding behind
-        said = []
-        for prompt, row in zip(prompts, written, strict=True):
-            ids = np.array([*prompt.ids, *row, ends[1]], dtype=np.int64)
-            said.append(Encoded(ids, np.full_like(ids, IGNORE), prompt.waves))
-        speeches = self._say(said, speaker, settings or SpeakSettings(), batch_size, seeds)
-        return [Reply(self.processor.decode_text(r), s) for r, s in zip(written, speeches, strict=True)]
+        settings = settings or SpeakSettings()
+        own = row_seeds(seeds, settings.seed, len(conversations))
+        asked = zip(conversations, own, strict=True)
+        requests = [self.to_reply(c, settings, seed, max_new_tokens) for c, seed in asked]
+        return [
+            Reply(self.processor.decode_text(written), self._speech(said, speaker))
+            for written, said in self._answers(requests, batch_size)
+        ]
+
+    def to_write(self, conversation: Conversation, max_new_tokens: int) -> Request:
+        """What a `Batch` is asked for a written turn."""
+        part = Part(mode="text", until=(self._eos,), max_new_tokens=max_new_tokens)
+        return Request(prompt=self._prompt(conversation, "text"), parts=(part,))
+
+    def to_say(
+        self, text: str, settings: SpeakSettings, seed: int | tuple[int, int], prompt: str = SPEAK_PROMPT
+    ) -> Request:
+        """What a `Batch` is asked to say a text; only the codec's units are asked for, not its sound."""
+        asked = _asked([{"type": "text", "text": prompt.replace("{text}", text)}])
+        return Request(prompt=self._prompt(asked, "speech"), parts=(self._said(settings, seed),))
+
+    def to_reply(
+        self, conversation: Conversation, settings: SpeakSettings, seed: int | tuple[int, int], max_new_tokens: int
+    ) -> Request:
+        """What a `Batch` is asked for a turn that is written first and then said."""
+        begin = self.processor.vocab.audio_begin
+        written = Part(mode="any", until=(self._eos, begin), max_new_tokens=max_new_tokens)
+        said = replace(self._said(settings, seed), begin=begin)
+        return Request(prompt=self._prompt(conversation, "text"), parts=(written, said))
 
     def _prompt(self, conversation: Conversation, answer: Literal["text", "speech"]) -> Encoded:
         return self.processor.builder.prompt(self.processor.messages(conversation), answer)
 
-    def _say(
-        self,
-        prompts: Sequence[Encoded],
-        speaker: str | None,
-        settings: SpeakSettings,
-        batch_size: int,
-        seeds: Sequence[int] | None,
-    ) -> list[Speech]:
-        """Speech behind prompts that end with its begin marker."""
+    def _said(self, settings: SpeakSettings, seed: int | tuple[int, int]) -> Part:
         if self.codec is None:
             raise MostError("codec", None, "is needed to speak; load the engine with one")
-        limit = int(settings.max_seconds * self.codec.unit_rate_hz) + 2  # and the two markers
-        own = row_seeds(seeds, settings.seed, len(prompts))
+        return Part(
+            mode="speech", until=(self.processor.vocab.audio_end,), temperature=settings.temperature,
+            top_p=settings.top_p, seed=seed,
+            max_new_tokens=int(settings.max_seconds * self.codec.unit_rate_hz) + 1,  # and the marker
+        )  # fmt: skip
 
-        warpers: list[LogitsProcessor] = []
-        if settings.temperature not in (0, 1):
-            warpers.append(TemperatureLogitsWarper(settings.temperature))
-        if settings.temperature > 0 and settings.top_p < 1:
-            warpers.append(TopPLogitsWarper(settings.top_p))
-        seeds_of = own if settings.temperature > 0 else None
-        rows = self._generate(prompts, "speech", batch_size, limit, warpers=warpers, seeds=seeds_of)
-        return [self._said(row, speaker) for row in rows]
-
-    def _said(self, ids: torch.Tensor, speaker: str | None) -> Speech:
+    def _speech(self, ids: Sequence[int], speaker: str | None) -> Speech:
         assert self.codec is not None
         units = self.processor.units_of(ids)
         wav, rate = np.zeros(0, dtype=np.float32), self.codec.sample_rate
         if len(units):
             wav, rate = self.codec.decode(units, speaker=speaker)
-        return Speech(wav, rate, units, self.processor.vocab.audio_end not in ids.tolist())
+        return Speech(wav, rate, units, self.processor.vocab.audio_end not in ids)
 
     @property
     def _eos(self) -> int:
         return int(self.processor.tokenizer.eos_token_id)
 
-    def _generate(
-        self,
-        prompts: Sequence[Encoded],
-        mode: Literal["text", "speech", "any"],
-        batch_size: int,
-        max_new_tokens: int,
-        *,
-        warpers: Sequence[LogitsProcessor] = (),
-        seeds: Sequence[int | tuple[int, int]] | None = None,
-        until: int | None = None,
-    ) -> Iterator[torch.Tensor]:
-        """New ids (T,) behind each prompt, in their order; the likeliest ones where no seeds are given.
-
-        Args:
-            seeds: of each row's draw.
-            until: a token that ends a row as the end of sequence does.
-        """
-        ends = [self._eos] if until is None else [self._eos, until]
-        for i in range(0, len(prompts), batch_size):
-            batch = self.processor.collate(prompts[i : i + batch_size]).to(self.model.device)
-            length = batch["input_ids"].shape[1]
-            own = None if seeds is None else seeds[i : i + batch_size]
-            draw = None if own is None else SeededDraw(own, prompt_length=length, max_new_tokens=max_new_tokens)
-            legal = LegalTokens(self.processor.vocab, mode, eos_token_id=self._eos, prompt_length=length)
-            steps = decode(
-                self.model, batch, choose=Choice(legal, batch["input_ids"], warpers, draw), eos_token_id=ends,
-                pad_token_id=self.processor.tokenizer.pad_token_id, max_new_tokens=max_new_tokens,
-            )  # fmt: skip
-            yield from torch.stack(list(steps), dim=1)
+    def _answers(self, requests: Sequence[Request], batch_size: int) -> Iterator[list[list[int]]]:
+        """The ids of each part of each request, in their order; each as soon as it and those before it are whole."""
+        batch = Batch(self.model, self.processor, batch_size)
+        numbers = [batch.add(request) for request in requests]
+        parts = {n: [[] for _ in r.parts] for n, r in zip(numbers, requests, strict=True)}
+        whole: set[int] = set()
+        for number in numbers:
+            while number not in whole:
+                for token in batch.step():
+                    parts[token.request][token.part].append(token.id)
+                    whole |= {token.request} if token.last else set()
+            yield parts.pop(number)
 
 
 def _asked(content: Content) -> Conversation:

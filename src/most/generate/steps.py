@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 import torch
 from torch import nn
+from transformers.cache_utils import DynamicLayer
 
 from most.model.configuration import CACHE
 from most.model.router import modality_scope
@@ -26,6 +27,13 @@ class Steps(Protocol):
     scores: torch.Tensor
 
     def __call__(self, tokens: torch.Tensor) -> torch.Tensor: ...
+
+    def keep(self, rows: torch.Tensor) -> None:
+        """Go on with these rows (K,) alone."""
+
+    def join(self, other: Steps) -> bool:
+        """Take the rows of `other` behind the own ones; False, with nothing changed, where that cannot be."""
+        ...
 
 
 def steps_behind(model: Any, batch: Mapping[str, torch.Tensor]) -> Steps:
@@ -56,6 +64,28 @@ class ForwardSteps:
         self.positions = self.positions + 1
         return outputs.logits[:, -1]
 
+    def keep(self, rows: torch.Tensor) -> None:
+        self.cache.batch_select_indices(rows)
+        self.positions = self.positions[rows]
+        self.mask = None if self.mask is None else self.mask[rows]
+
+    def join(self, other: Steps) -> bool:
+        """Caches of plain layers alone: windows and states of other layers cannot be padded on the left."""
+        if not isinstance(other, ForwardSteps) or not all(
+            type(layer) is DynamicLayer for c in (self.cache, other.cache) for layer in c.layers
+        ):
+            return False
+        n, m = self.cache.get_seq_length(), other.cache.get_seq_length()
+        for mine, theirs in zip(self.cache.layers, other.cache.layers, strict=True):
+            mine.keys = _stacked(mine.keys, theirs.keys)
+            mine.values = _stacked(mine.values, theirs.values)
+        masks = [steps.mask if steps.mask is not None else steps.positions.new_ones(len(steps.positions), k)
+                 for steps, k in ((self, n), (other, m))]  # fmt: skip
+        mask = _stacked(*(mask[..., None] for mask in masks))[..., 0]
+        self.mask = None if bool(mask.all()) else mask
+        self.positions = torch.cat([self.positions, other.positions])
+        return True
+
 
 class LatentSteps:
     """DeepSeek-V2's layers over the kept latents; MLPs, experts and routers are the model's own modules."""
@@ -69,16 +99,36 @@ class LatentSteps:
         cached = outputs.get(CACHE).layers
         self.kept = [_with_room(torch.cat([layer.keys, layer.values], dim=-1)[:, 0]) for layer in cached]
         self.length, self.positions = mask.shape[1], mask.sum(dim=1)
-        self.bias: torch.Tensor | None = None  # (B, n), -inf where padded
-        if not bool(mask.all()):
-            zeros = torch.zeros_like(mask, dtype=self.kept[0].dtype)
-            self.bias = _with_room(zeros.masked_fill(mask == 0, -torch.inf)[..., None])[..., 0]
         self.no_bias = self.kept[0].new_zeros(())
+        self._pad()
+
+    def _pad(self) -> None:
+        """`bias` (B, n), -inf where padded; None where nothing is."""
+        begin = self.length - self.positions
+        index = torch.arange(self.kept[0].shape[1], device=begin.device)
+        bias = torch.zeros(len(begin), len(index), dtype=self.kept[0].dtype, device=begin.device)
+        self.bias = bias.masked_fill_(index < begin[:, None], -torch.inf) if bool(begin.any()) else None
+
+    def keep(self, rows: torch.Tensor) -> None:
+        self.positions = self.positions[rows]
+        spare = self.length - int(self.positions.max())  # padding of all
+        self.kept = [kept[rows, spare:] for kept in self.kept]
+        self.length -= spare
+        self._pad()
+
+    def join(self, other: Steps) -> bool:
+        if not isinstance(other, LatentSteps):
+            return False
+        both = ((self.kept[k][:, : self.length], other.kept[k][:, : other.length]) for k in range(len(self.kept)))
+        self.kept = [_with_room(_stacked(mine, theirs)) for mine, theirs in both]
+        self.length, self.positions = max(self.length, other.length), torch.cat([self.positions, other.positions])
+        self._pad()
+        return True
 
     def __call__(self, tokens: torch.Tensor) -> torch.Tensor:
         if self.length == self.kept[0].shape[1]:
             self.kept = [_with_room(kept) for kept in self.kept]
-            self.bias = None if self.bias is None else _with_room(self.bias[..., None])[..., 0]
+            self._pad()
         x = self.embed(tokens)
         turn = self.decoder.rotary_emb(x, self.positions[:, None])
         with modality_scope(self.model.vocab.modality_of(tokens)):
@@ -130,6 +180,12 @@ def _norm(module: Any, x: torch.Tensor) -> torch.Tensor:
 def _with_room(kept: torch.Tensor) -> torch.Tensor:
     """(B, n, W) with ROOM more positions of zeros behind."""
     return nn.functional.pad(kept, (0, 0, 0, ROOM))
+
+
+def _stacked(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    """(A, ..., n, W) and (B, ..., m, W) as (A + B, ..., max(n, m), W), zeros in front of the shorter."""
+    n = max(a.shape[-2], b.shape[-2])
+    return torch.cat([nn.functional.pad(t, (0, 0, n - t.shape[-2], 0)) for t in (a, b)])
 
 
 def _turn(x: torch.Tensor, turn: torch.Tensor) -> torch.Tensor:

@@ -23,6 +23,7 @@ from most.speech.units import KMeansQuantizer
 
 if TYPE_CHECKING:
     from most.speech.vocoder import UnitVocoder
+    from most.speech.vocoder.stream import StreamSettings, VocoderStream
 
 
 def default_codec_dir() -> Path:
@@ -132,15 +133,27 @@ class Codec:
         Raises:
             MostError: no vocoder in this codec, no units, ids out of range, or an unknown speaker.
         """
+        vocoder, name = self._voiced(speaker)
+        return vocoder.synthesize(check_units(units, self.n_units), name, durations), vocoder.sample_rate
+
+    def stream(self, speaker: str | None = None, settings: StreamSettings | None = None) -> VocoderStream:
+        """`decode` of units that are still being made, one a frame.
+
+        Raises:
+            MostError: no vocoder in this codec, or an unknown speaker.
+        """
+        vocoder, name = self._voiced(speaker)
+        return vocoder.stream(name, settings)
+
+    def _voiced(self, speaker: str | None) -> tuple[UnitVocoder, str]:
         if self.vocoder is None:
             raise MostError(
                 "codec", "no vocoder", "this codec can only encode; train one with `most codec train-vocoder`"
             )
-        ids = check_units(units, self.n_units)
         name = self.default_speaker if speaker is None else speaker
         if name not in self.speakers:
             raise MostError("speaker", name, nearest(name, self.speakers))
-        return self.vocoder.synthesize(ids, name, durations), self.vocoder.sample_rate
+        return self.vocoder, name
 
     def save(self, folder: str | os.PathLike[str], dtype: torch.dtype = torch.float32) -> None:
         """Write the codec as a folder; `dtype` float16 halves it."""

@@ -57,20 +57,30 @@ def fill_unvoiced(f0: np.ndarray) -> np.ndarray:
     return np.interp(np.arange(len(f0)), voiced, np.log(f0[voiced])).astype(np.float32)
 
 
-def harmonic_source(f0: torch.Tensor, voiced: torch.Tensor, hop: int, sample_rate: int) -> torch.Tensor:
-    """All harmonics below Nyquist, equally strong: (B, N) Hz and (B, N) voicing in [0, 1] to (B, N * hop).
+def harmonic_source(
+    f0: torch.Tensor, voiced: torch.Tensor, hop: int, sample_rate: int, *, turns: float = 0.0, lead: int = 0
+) -> torch.Tensor:
+    """All harmonics below Nyquist, equally strong: (B, N) Hz and (B, N) voicing in [0, 1] to (B, (N - lead) * hop).
 
     Power does not depend on F0. The sum of K cosines is evaluated in closed form (the Dirichlet kernel), so the cost
     does not grow with K; the highest harmonic fades in and out as K changes.
+
+    Args:
+        turns: of the phase before the first sample.
+        lead: frames that lie before the first sample and only say where the contours come from.
     """
-    f0 = torch.nn.functional.interpolate(f0[:, None], scale_factor=hop, mode="linear")[:, 0]
-    gate = torch.nn.functional.interpolate(voiced[:, None], scale_factor=hop, mode="linear")[:, 0]
+    f0, gate = (at_samples(x, hop)[:, lead * hop :] for x in (f0, voiced))
     # In double precision: the phase of a minute of speech has thousands of turns.
-    turns = torch.cumsum(f0.double() / sample_rate, dim=1)
-    phase = (2 * math.pi * (turns - turns.round())).float()
+    turned = turns + torch.cumsum(f0.double() / sample_rate, dim=1)
+    phase = (2 * math.pi * (turned - turned.round())).float()
     count = 0.5 * sample_rate / f0 - 1.0
     whole = count.floor()
     half = torch.sin(phase / 2)
     safe = torch.where(half.abs() < 1e-4, torch.ones_like(half), half)
     kernel = torch.where(half.abs() < 1e-4, whole, 0.5 * torch.sin((whole + 0.5) * phase) / safe - 0.5)
     return gate * (kernel + (count - whole) * torch.cos((whole + 1) * phase)) * torch.sqrt(2.0 / count)
+
+
+def at_samples(contour: torch.Tensor, hop: int) -> torch.Tensor:
+    """(B, N) values at the middle of frames to (B, N * hop), by straight lines."""
+    return torch.nn.functional.interpolate(contour[:, None], scale_factor=hop, mode="linear")[:, 0]

@@ -17,6 +17,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from most.errors import MostError, nearest
+from most.speech.vocoder.stream import Span, StreamSettings, VocoderStream
 
 if TYPE_CHECKING:
     from most.speech.vocoder.data import Batch, Stream
@@ -60,6 +61,29 @@ class UnitVocoder(nn.Module, ABC):
         """Units (U,), one a frame, and a speaker's index () to samples (U * samples_per_unit,)."""
 
     @property
+    @abstractmethod
+    def context_units(self) -> int:
+        """Units to either side that can change a unit's samples."""
+
+    @abstractmethod
+    def _spans(self, speaker: torch.Tensor) -> Span:
+        """What renders one utterance of a speaker's index () span by span."""
+
+    def stream(self, speaker: str, settings: StreamSettings | None = None) -> VocoderStream:
+        """Speech of units that are still being made.
+
+        Raises:
+            MostError: an unknown speaker.
+        """
+        self.eval()
+        return VocoderStream(self, self._spans(self._index(speaker)), settings or StreamSettings())
+
+    def _index(self, speaker: str) -> torch.Tensor:
+        if speaker not in self.speakers:
+            raise MostError("speaker", speaker, nearest(speaker, self.speakers))
+        return torch.tensor(self.speakers.index(speaker), device=next(self.parameters()).device)
+
+    @property
     def f0_rate_hz(self) -> float:
         """Rate of the F0 contours that `losses` wants; a vocoder without a use for F0 takes one value a unit."""
         return self.unit_rate_hz
@@ -93,14 +117,11 @@ class UnitVocoder(nn.Module, ABC):
         """
         from most.speech.codec import check_units
 
-        if speaker not in self.speakers:
-            raise MostError("speaker", speaker, nearest(speaker, self.speakers))
-        device = next(self.parameters()).device
-        ids = torch.from_numpy(check_units(units, self.n_units)).to(device)
-        index = torch.tensor(self.speakers.index(speaker), device=device)
+        index = self._index(speaker)
+        ids = torch.from_numpy(check_units(units, self.n_units)).to(index.device)
         self.eval()
         if durations is not None:
-            lasts = torch.as_tensor(np.asarray(durations), device=device)
+            lasts = torch.as_tensor(np.asarray(durations), device=index.device)
             if lasts.shape != ids.shape or lasts.is_floating_point() or bool((lasts < 1).any()):
                 raise MostError(
                     "durations", tuple(lasts.shape), f"must be {len(ids)} integers of at least 1, one a unit"

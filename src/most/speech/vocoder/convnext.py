@@ -18,9 +18,10 @@ from torch import nn
 from torch.nn import functional as F
 
 from most.errors import MostError
-from most.speech.f0 import F0_MAX_HZ, F0_MIN_HZ, harmonic_source
+from most.speech.f0 import F0_MAX_HZ, F0_MIN_HZ, at_samples, harmonic_source
 from most.speech.vocoder.base import UnitVocoder
 from most.speech.vocoder.losses import spectral_losses
+from most.speech.vocoder.stream import Span
 
 if TYPE_CHECKING:
     from most.speech.vocoder.data import Batch, Stream
@@ -152,9 +153,18 @@ class ConvNextVocoder(UnitVocoder):
         log_f0: torch.Tensor,
         voiced: torch.Tensor,
         noise: torch.Tensor,
+        *,
+        turns: float = 0.0,
+        lead: int = 0,
     ) -> torch.Tensor:
-        """Units (B, U), voice (B,), log F0 and voicing in [0, 1] (B, N), white noise (B, N * hop) to (B, N * hop)."""
-        source = harmonic_source(log_f0.exp(), voiced, self.config.hop, self.config.sample_rate)
+        """Units (B, U), voice (B,), log F0 and voicing in [0, 1] (B, N), white noise (B, N * hop) to (B, N * hop).
+
+        Args:
+            turns, lead: as in `harmonic_source`; with `lead` the contours are (B, lead + N).
+        """
+        hop, rate = self.config.hop, self.config.sample_rate
+        source = harmonic_source(log_f0.exp(), voiced, hop, rate, turns=turns, lead=lead)
+        log_f0, voiced = log_f0[:, lead:], voiced[:, lead:]
         harmonic, hiss = self._stft(source), self._stft(noise)
         x = self.units(units) + self.speaker(speaker)[:, None]
         for block in self.unit_blocks:
@@ -170,11 +180,28 @@ class ConvNextVocoder(UnitVocoder):
         return self._istft(filtered + (breath - 5).clamp(max=6).exp() * hiss)
 
     def _waveform(self, units: torch.Tensor, speaker: torch.Tensor) -> torch.Tensor:
-        ids, voice = units[None], speaker[None]
-        log_f0, voicing = self.predict_pitch(ids, voice)
-        generator = torch.Generator().manual_seed(0)
-        noise = torch.randn(1, log_f0.shape[1] * self.config.hop, generator=generator).to(log_f0)
-        return self.render(ids, voice, log_f0, (voicing > 0).float(), noise)[0]
+        return self._spans(speaker)(units, 0, len(units))
+
+    @property
+    def context_units(self) -> int:
+        return self.pitch_context + self.render_context
+
+    @property
+    def pitch_context(self) -> int:
+        """Units to either side that can change a unit's pitch."""
+        return 3 * sum(self.config.pitch_dilations)
+
+    @property
+    def render_context(self) -> int:
+        """Units to either side that can change a unit's samples while the pitch of all is known."""
+        c = self.config
+        window = -(
+            -(c.n_fft - c.hop) // (2 * c.hop)
+        )  # frames that a window reaches beyond its own, going in and coming out
+        return 3 * c.unit_blocks + -(-(3 * c.frame_blocks + 2 * window + 1) // self.per_unit)
+
+    def _spans(self, speaker: torch.Tensor) -> Span:
+        return _Spans(self, speaker)
 
     def _stft(self, wav: torch.Tensor) -> torch.Tensor:
         """(B, N * hop) to complex (B, N, bins); frame f is centred on the middle of its hop."""
@@ -190,3 +217,38 @@ class ConvNextVocoder(UnitVocoder):
         both = torch.cat([frames, self.window.square().expand(1, n, n_fft)])
         added = F.fold(both.transpose(1, 2), size, (1, n_fft), stride=(1, hop))[:, 0, 0]
         return (added[:-1] / added[-1].clamp_min(1e-8))[:, edge : edge + n * hop]
+
+
+class _Spans:
+    """One utterance, span by span. Pitch that was heard stays as it was, and phase and noise go on from it."""
+
+    def __init__(self, vocoder: ConvNextVocoder, speaker: torch.Tensor) -> None:
+        self.vocoder, self.speaker = vocoder, speaker[None]
+        self.contours = vocoder.f0_mean.new_zeros(2, 0)  # log F0 and voicing of the frames before `begin`
+        self.noise = vocoder.f0_mean.new_zeros(0)
+        self.generator = torch.Generator().manual_seed(0)
+        self.left, self.turns = 0, 0.0
+
+    def __call__(self, units: torch.Tensor, begin: int, end: int) -> torch.Tensor:
+        v, per, hop = self.vocoder, self.vocoder.per_unit, self.vocoder.config.hop
+        units = units.to(self.speaker.device)
+        right = min(len(units), end + v.render_context)
+        heard, known = max(0, begin - v.pitch_context), units[: right + v.pitch_context]
+        log_f0, voicing = v.predict_pitch(known[None, heard:], self.speaker)
+        new = torch.stack([log_f0[0], (voicing[0] > 0).float()])[:, (begin - heard) * per : (right - heard) * per]
+        contours = torch.cat([self.contours, new], dim=1)
+        if (more := right * per * hop - len(self.noise)) > 0:
+            drawn = torch.randn(more, generator=self.generator)
+            self.noise = torch.cat([self.noise, drawn.to(self.noise)])
+
+        left, lead = self.left, min(1, self.left)
+        window = contours[:, left * per - lead : right * per]
+        wav = v.render(
+            units[None, left:right], self.speaker, window[:1], window[1:], self.noise[None, left * per * hop :],
+            turns=self.turns, lead=lead,
+        )[0]  # fmt: skip
+        self.contours = contours[:, : end * per]
+        self.left = max(0, end - v.render_context)
+        passed = at_samples(window[:1].exp(), hop)[0, lead * hop :][: (self.left - left) * per * hop]
+        self.turns = (self.turns + float((passed.double() / v.config.sample_rate).sum())) % 1.0
+        return wav[(begin - left) * per * hop : (end - left) * per * hop]

@@ -25,6 +25,7 @@ from most.speech.units import collapse
 from most.speech.vocoder.base import UnitVocoder
 from most.speech.vocoder.data import Batch
 from most.speech.vocoder.losses import spectral_losses
+from most.speech.vocoder.stream import Span
 
 CHUNK_UNITS = 500
 """Long sequences are rendered this many units at a time, with as much context as the generator can see."""
@@ -159,10 +160,14 @@ class HifiGanVocoder(UnitVocoder):
         return made, {**spectral, "duration": durations / len(batch.units)}
 
     def _waveform(self, units: torch.Tensor, speaker: torch.Tensor) -> torch.Tensor:
-        context, parts = self.context_units, []
-        for start in range(0, len(units), CHUNK_UNITS):
-            left = max(0, start - context)
-            end = min(len(units), start + CHUNK_UNITS)
-            wav = self.render(units[None, left : end + context], speaker[None])[0]
-            parts.append(wav[(start - left) * self.samples_per_unit :][: (end - start) * self.samples_per_unit])
-        return torch.cat(parts)
+        span, starts = self._spans(speaker), range(0, len(units), CHUNK_UNITS)
+        return torch.cat([span(units, start, min(len(units), start + CHUNK_UNITS)) for start in starts])
+
+    def _spans(self, speaker: torch.Tensor) -> Span:
+        def span(units: torch.Tensor, begin: int, end: int) -> torch.Tensor:
+            left = max(0, begin - self.context_units)
+            seen = units[None, left : end + self.context_units].to(speaker.device)
+            wav = self.render(seen, speaker[None])[0]
+            return wav[(begin - left) * self.samples_per_unit :][: (end - begin) * self.samples_per_unit]
+
+        return span

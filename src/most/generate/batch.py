@@ -1,0 +1,252 @@
+"""Continuous batching: requests join a running batch when there is room, and leave it when they end or are cancelled.
+
+Each gets the tokens that it would get alone. A step hands out one token a request before the next is computed, so that
+speech can be vocoded while it is made, and whoever drives the batch can stop any request at any token.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict, deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from transformers import LogitsProcessor, TemperatureLogitsWarper, TopPLogitsWarper
+
+from most.errors import MostError
+from most.generate.draw import pick
+from most.generate.steps import Steps, steps_behind
+from most.model.legal import CLOSED, INSIDE, OUTSIDE, LegalTokens
+from most.sequence import Encoded
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """A stretch of an answer that follows one rule.
+
+    Args:
+        mode: which tokens may come, see `LegalTokens`.
+        until: tokens that end it.
+        max_new_tokens: that it takes at most, its end among them.
+        temperature: 0 takes the most likely token each time.
+        top_p: the share of probability drawn from.
+        seed: of the draw, as `numpy.random.default_rng` takes it.
+        begin: a token put in front of it, in place of the one that ended the part before.
+    """
+
+    mode: Literal["text", "speech", "any"]
+    until: tuple[int, ...]
+    max_new_tokens: int
+    temperature: float = 0.0
+    top_p: float = 1.0
+    seed: int | tuple[int, int] = 0
+    begin: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.max_new_tokens < 1:
+            raise MostError("max_new_tokens", self.max_new_tokens, "must be >= 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """A prompt, as `SequenceBuilder.prompt` lays it out with its waveforms, and the parts of its answer in order."""
+
+    prompt: Encoded
+    parts: tuple[Part, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Token:
+    """A new token of a request.
+
+    Args:
+        request: the number that `Batch.add` gave it.
+        part: which of the request's parts it belongs to, from 0.
+        ended: why the part ended with it: `stop` where it is one of `Part.until`, `length` at the limit.
+        last: whether the request ended with it.
+    """
+
+    request: int
+    part: int
+    id: int
+    ended: Literal["", "stop", "length"] = ""
+    last: bool = False
+
+
+@dataclass
+class _Row:
+    number: int
+    request: Request
+    part: int = 0
+    n_tokens: int = 0
+    state: int = OUTSIDE
+    opening: bool = False
+    """Whether the next token is the part's own `begin`."""
+    draw: np.random.Generator | None = None
+    live: bool = True
+
+    def __post_init__(self) -> None:
+        self.begin(0)
+
+    def begin(self, part: int) -> None:
+        self.part, self.n_tokens = part, 0
+        self.state = OUTSIDE if self.state == CLOSED else self.state
+        self.draw = np.random.default_rng(self.now.seed) if self.now.temperature > 0 else None
+
+    @property
+    def now(self) -> Part:
+        return self.request.parts[self.part]
+
+
+@dataclass
+class _Lane:
+    """Rows that are computed together; `tokens` (B,) are chosen and not yet computed."""
+
+    steps: Steps
+    rows: list[_Row]
+    tokens: torch.Tensor
+
+
+class Batch:
+    """Requests in the order in which they came, at most `max_rows` of them at a time.
+
+    Args:
+        max_rows: further ones wait; `n_waiting` and `n_running` count both.
+    """
+
+    def __init__(self, model: Any, processor: Any, max_rows: int = 8) -> None:
+        if max_rows < 1:
+            raise MostError("batch_size", max_rows, "must be >= 1")
+        self.model, self.processor, self.max_rows = model, processor, max_rows
+        self._waiting: deque[_Row] = deque()
+        self._lanes: list[_Lane] = []
+        self._n_requests = 0
+
+        @cache
+        def legal(mode: str) -> LegalTokens:
+            return LegalTokens(processor.vocab, mode, eos_token_id=int(processor.tokenizer.eos_token_id))
+
+        self._legal = legal
+
+    def add(self, request: Request) -> int:
+        """Take a request; its number is returned, and is in all its tokens."""
+        self._n_requests += 1
+        begun, ended = (int(np.flatnonzero(request.prompt.ids == t).max(initial=-1)) for t in self._markers)
+        self._waiting.append(_Row(self._n_requests, request, state=INSIDE if begun > ended else OUTSIDE))
+        return self._n_requests
+
+    def cancel(self, request: int) -> None:
+        """End a request now: its next token is never computed. What ended already, or never was, changes nothing."""
+        self._waiting = deque(r for r in self._waiting if r.number != request)
+        for lane in self._lanes:
+            for row in lane.rows:
+                row.live = row.live and row.number != request
+
+    @property
+    def n_waiting(self) -> int:
+        return len(self._waiting)
+
+    @property
+    def n_running(self) -> int:
+        return sum(row.live for lane in self._lanes for row in lane.rows)
+
+    @torch.inference_mode()
+    def step(self) -> list[Token]:
+        """One more token of each running request, after those that wait have joined; none where nothing runs."""
+        scored = []
+        if new := self._joining():
+            inputs = self.processor.collate([r.request.prompt for r in new]).to(self.model.device)
+            steps = steps_behind(self.model, inputs)
+            scored.append((_Lane(steps, new, inputs["input_ids"][:, -1]), steps.scores))
+        running = [lane for lane in self._lanes if _keep_live(lane)]
+        scored = [(lane, lane.steps(lane.tokens)) for lane in running] + scored
+        self._lanes, out = [], []
+        for lane, scores in scored:
+            chosen = self._chosen(lane.rows, scores)
+            for k, row in enumerate(lane.rows):
+                chosen[k], token = self._advance(row, int(chosen[k]))
+                out += [] if token is None else [token]
+            lane.tokens = chosen.to(scores.device)
+            self._settle(lane)
+        return out
+
+    def _joining(self) -> list[_Row]:
+        room = self.max_rows - self.n_running
+        return [self._waiting.popleft() for _ in range(min(room, len(self._waiting)))]
+
+    def _chosen(self, rows: Sequence[_Row], scores: torch.Tensor) -> torch.Tensor:
+        """The next token of each row (B,) behind scores (B, V): forced, the most likely, or drawn."""
+        chosen = torch.zeros(len(rows), dtype=torch.long)
+        alike: dict[tuple[str, float, float], list[int]] = defaultdict(list)
+        for k, row in enumerate(rows):
+            if row.opening and row.now.begin is not None:
+                chosen[k] = row.now.begin
+            else:
+                alike[row.now.mode, row.now.temperature, row.now.top_p].append(k)
+        for (mode, temperature, top_p), those in alike.items():
+            index = torch.tensor(those)
+            states = torch.tensor([rows[k].state for k in those], device=scores.device)
+            few = self._legal(mode).among(states, scores[index.to(scores.device)].float())
+            if temperature == 0:
+                chosen[index] = few.argmax(dim=-1).cpu()
+                continue
+            for warp in _warpers(temperature, top_p):
+                few = warp(None, few)  # type: ignore[arg-type]
+            draws = [rows[k].draw.random() for k in those]  # type: ignore[union-attr]
+            chosen[index] = pick(few, torch.tensor(draws, dtype=torch.float64, device=few.device)).cpu()
+        return chosen
+
+    def _advance(self, row: _Row, token: int) -> tuple[int, Token | None]:
+        """What is computed next for a row, given its new token, and what is handed out; None for one put in front."""
+        self._follow(row, token)
+        if row.opening:
+            row.opening = False
+            return token, None
+        row.n_tokens += 1
+        part, now = row.part, row.now
+        ended = "stop" if token in now.until else "length" if row.n_tokens == now.max_new_tokens else ""
+        row.live = not ended or part + 1 < len(row.request.parts)
+        computed = token
+        if ended and row.live:
+            row.begin(part + 1)
+            row.opening = row.now.begin is not None
+            if row.opening and ended == "stop":  # in the place of the token that ended
+                computed, row.opening = int(row.now.begin or 0), False
+                self._follow(row, computed)
+        return computed, Token(request=row.number, part=part, id=token, ended=ended, last=not row.live)
+
+    def _follow(self, row: _Row, token: int) -> None:
+        begin, end = self._markers
+        row.state = INSIDE if token == begin else CLOSED if token == end else row.state
+
+    def _settle(self, lane: _Lane) -> None:
+        """Put a lane beside the others, into the first where its steps can be joined."""
+        if not _keep_live(lane):
+            return
+        if self._lanes and self._lanes[0].steps.join(lane.steps):
+            self._lanes[0].rows += lane.rows
+            self._lanes[0].tokens = torch.cat([self._lanes[0].tokens, lane.tokens])
+        else:
+            self._lanes.append(lane)
+
+    @property
+    def _markers(self) -> tuple[int, int]:
+        return self.processor.vocab.audio_begin, self.processor.vocab.audio_end
+
+
+def _keep_live(lane: _Lane) -> bool:
+    """Drop the rows that ended; whether any is left."""
+    kept = [k for k, row in enumerate(lane.rows) if row.live]
+    if kept and len(kept) < len(lane.rows):
+        index = torch.tensor(kept, device=lane.tokens.device)
+        lane.steps.keep(index)
+        lane.rows, lane.tokens = [lane.rows[k] for k in kept], lane.tokens[index]
+    return bool(kept)
+
+
+def _warpers(temperature: float, top_p: float) -> list[LogitsProcessor]:
+    warpers: list[LogitsProcessor] = [] if temperature == 1 else [TemperatureLogitsWarper(temperature)]
+    return warpers if top_p == 1 else [*warpers, TopPLogitsWarper(top_p)]
