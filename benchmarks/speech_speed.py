@@ -4,14 +4,13 @@
 
 Transcription of the same clips and speech of the same sentences, one at a time, each contender in turn and that
 `--repeats` times: seconds of work a second of sound (real-time factor), medians. Then the time from a text to the first
-vocoded `--chunk` units; the first chunk is vocoded with `--look-ahead` units behind it, whose sound is dropped. Then
-tokens a second of the decoding loop and of `model.generate` on the same weights, and the limit: the bytes of weights
-that a token reads over the rate at which matrix-vector products read weights from memory, measured in the same run.
+chunk of its speech, streamed. Then tokens a second of the engine's batch and of `model.generate`, which make the same
+tokens of the same weights, and the limit: the bytes of weights that a token reads over the rate at which matrix-vector
+products read weights from memory, measured in the same run.
 
-Speeds do not hang on what the weights have learned: MoST says `--seconds` of units for each sentence and writes up to
-`--tokens-per-second`, so a folder of random weights will do. Clips are those of `--audio`, or the sentences said by
-Kokoro or Piper. All work on `--threads` threads, but the decoding of one row on `--decode-threads`. faster-whisper is
-greedy, in int8; Piper keeps one session; phonemes are found before the timed rounds.
+Clips are those of `--audio`, or the sentences said by Kokoro or Piper. All work on `--threads` threads, but decoding
+of one row on `--decode-threads`. faster-whisper is greedy, in int8; Piper keeps one session; phonemes are found before
+the timed rounds.
 """
 
 from __future__ import annotations
@@ -23,14 +22,14 @@ import platform
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from transformers import GenerationConfig, LogitsProcessor, TemperatureLogitsWarper, TopPLogitsWarper
+from transformers import GenerationConfig, TemperatureLogitsWarper, TopPLogitsWarper
 
 from most.data.dialogue.voice import piper as piper_module
 from most.data.dialogue.voice.kokoro import Kokoro
@@ -38,14 +37,13 @@ from most.data.dialogue.voice.piper import Piper
 from most.data.dialogue.voice.sessions import onnx_session
 from most.errors import MostError
 from most.evaluate.judges.whisper import FasterWhisperJudge
-from most.generate.decode import Choice, decode
+from most.generate.batch import Batch, Request
 from most.generate.draw import SeededDraw
-from most.generate.engine import SPEAK_PROMPT, TRANSCRIBE_PROMPT
+from most.generate.engine import SPEAK_PROMPT, TRANSCRIBE_PROMPT, Engine, SpeakSettings
 from most.model.legal import LegalTokens
-from most.model.load import load_most
 from most.report.markdown import table
 from most.speech.audio import read_audio, resample
-from most.speech.codec import Codec, default_codec_dir
+from most.speech.vocoder.stream import StreamSettings
 
 SENTENCES = (
     "The train to the coast leaves at a quarter past nine.",
@@ -55,74 +53,63 @@ SENTENCES = (
 )
 
 
-class NoEnd(LogitsProcessor):
-    """Speech goes on until the limit, so that every contender of a pair makes as many units."""
-
-    def __init__(self, audio_end: int) -> None:
-        self.audio_end = audio_end
-
-    def __call__(self, input_ids: Any, scores: torch.Tensor) -> torch.Tensor:
-        scores[:, self.audio_end] = -torch.inf
-        return scores
-
-
 class Most:
-    """A model, its processor and codec, by the decoding loop."""
+    """A model by its engine's batch, and by `generate`."""
 
-    def __init__(self, folder: str, codec: Path, args: argparse.Namespace) -> None:
-        self.model, self.processor = load_most(folder)
-        self.model, self.codec, self.args = self.model.float().eval(), Codec.load(codec), args
-        if self.codec.n_units != self.processor.n_units:
-            raise MostError("codec", self.codec.n_units, f"the model has {self.processor.n_units} units")
-        self.vocab, tokenizer = self.processor.vocab, self.processor.tokenizer
+    def __init__(self, folder: str, codec: Path | None, args: argparse.Namespace) -> None:
+        self.engine, self.args = Engine.load(folder, codec), args
+        self.model, self.processor = self.engine.model.float(), self.engine.processor
+        assert self.engine.codec is not None
+        self.codec = self.engine.codec
+        tokenizer = self.processor.tokenizer
         self.ends = {"eos_token_id": int(tokenizer.eos_token_id), "pad_token_id": int(tokenizer.pad_token_id or 0)}
 
-    def prompt(self, content: Any, answer: str, rows: int = 1) -> Any:
-        return self.processor([[{"role": "user", "content": content}]] * rows, answer=answer)
-
-    def tokens(self, batch: Any, mode: str, limit: int, drawn: bool = True) -> Iterator[torch.Tensor]:
-        """The loop's steps, on the decoding threads while one row is decoded."""
-        legal, warpers, draw = self._rule(batch, mode, limit, drawn)
-        choose = Choice(legal, batch["input_ids"], warpers, draw)
-        stream = decode(self.model, batch, choose=choose, max_new_tokens=limit, **self.ends)
-        first = next(stream)  # the prompt, on all threads
+    def tokens(self, requests: Sequence[Request]) -> Iterator[int]:
+        """Token by token, on the decoding threads while one row is decoded."""
+        batch = Batch(self.model, self.processor, len(requests))
+        for request in requests:
+            batch.add(request)
+        first = batch.step()  # the prompts, on all threads
         with threads(self.args.decode_threads if len(first) == 1 else self.args.threads):
-            yield first
-            yield from stream
+            while first:
+                yield from (token.id for token in first)
+                first = batch.step()
 
-    def generate(self, batch: Any, mode: str, limit: int) -> torch.Tensor:
-        legal, warpers, draw = self._rule(batch, mode, limit, True)
-        config = GenerationConfig(do_sample=False, max_new_tokens=limit, **self.ends)
-        processors = [legal, *warpers, *([draw] if draw else [])]
-        ids = self.model.generate(**batch, generation_config=config, mode=mode, logits_processor=processors)
-        return ids[:, batch["input_ids"].shape[1] :]
+    def said(self, text: str, row: int = 0) -> Request:
+        return self.engine.to_say(text, SpeakSettings(max_seconds=self.args.max_seconds), (0, row))
 
-    def _rule(self, batch: Any, mode: str, limit: int, drawn: bool) -> tuple[LegalTokens, list[Any], SeededDraw | None]:
-        rows, length = batch["input_ids"].shape
-        legal = LegalTokens(self.vocab, mode, eos_token_id=self.ends["eos_token_id"], prompt_length=length)
-        if not drawn:
-            return legal, [], None
-        warpers = [NoEnd(self.vocab.audio_end), TemperatureLogitsWarper(0.9), TopPLogitsWarper(0.95)]
-        return legal, warpers, SeededDraw([(0, row) for row in range(rows)], prompt_length=length, max_new_tokens=limit)
+    def generate(self, text: str, rows: int) -> int:
+        """The tokens of `said`, by transformers. Returns how many they are."""
+        batch = self.processor([[{"role": "user", "content": SPEAK_PROMPT.replace("{text}", text)}]] * rows, "speech")
+        length, limit = batch["input_ids"].shape[1], self.said(text).parts[0].max_new_tokens
+        end = self.processor.vocab.audio_end
+        config = GenerationConfig(do_sample=False, max_new_tokens=limit, **{**self.ends, "eos_token_id": end})
+        legal = LegalTokens(
+            self.processor.vocab, "speech", eos_token_id=self.ends["eos_token_id"], prompt_length=length
+        )
+        draw = SeededDraw([(0, row) for row in range(rows)], prompt_length=length, max_new_tokens=limit)
+        warpers = [TemperatureLogitsWarper(0.9), TopPLogitsWarper(0.95)]
+        ids = self.model.generate(
+            **batch, generation_config=config, mode="speech", logits_processor=[legal, *warpers, draw]
+        )
+        return int((ids[:, length:] != self.ends["pad_token_id"]).sum())
 
     def transcribe(self, wav: np.ndarray) -> str:
-        limit = max(1, round(self.args.tokens_per_second * len(wav) / self.processor.sample_rate))
         content = [{"type": "audio", "audio": wav}, {"type": "text", "text": TRANSCRIBE_PROMPT}]
-        steps = list(self.tokens(self.prompt(content, "text"), "text", limit, drawn=False))
-        return self.processor.decode_text(torch.cat(steps))
+        request = self.engine.to_write([{"role": "user", "content": content}], 256)
+        return self.processor.decode_text(list(self.tokens([request])))
 
     def speak(self, text: str) -> tuple[np.ndarray, int]:
-        prompt = self.prompt(SPEAK_PROMPT.replace("{text}", text), "speech")
-        limit = round(self.args.seconds * self.codec.unit_rate_hz)
-        return self.codec.decode(self.processor.units_of(torch.cat(list(self.tokens(prompt, "speech", limit)))))
+        return self.codec.decode(self.processor.units_of(list(self.tokens([self.said(text)]))))
 
     def first_audio(self, text: str) -> float:
         """Seconds from the text to the samples of the first chunk."""
-        begin, chunk, needed = time.perf_counter(), self.args.chunk, self.args.chunk + self.args.look_ahead
-        prompt = self.prompt(SPEAK_PROMPT.replace("{text}", text), "speech")
-        units = self.processor.units_of(torch.cat(list(self.tokens(prompt, "speech", needed))))
-        wav, rate = self.codec.decode(units)
-        assert len(wav[: round(chunk / self.codec.unit_rate_hz * rate)]) >= 0.2 * rate
+        begin, stream = time.perf_counter(), self.codec.stream()
+        for token in self.tokens([self.said(text)]):
+            if len(stream.push(self.processor.units_of([token]))):
+                break
+        else:
+            stream.finish()
         return time.perf_counter() - begin
 
 
@@ -198,28 +185,27 @@ def memory_rate(width: int = 256, mebibytes: int = 64, seconds: float = 1.0) -> 
 
 
 def decoding(most: Most, args: argparse.Namespace) -> dict[str, Any]:
-    """Tokens a second of all rows, by the loop and by `generate`: one row on each number of threads, and eight."""
+    """Tokens a second of all rows, by the batch and by `generate`: one row on each number of threads, and eight."""
     contenders: dict[str, Callable[[], float]] = {}
+    text = SENTENCES[0]
     for rows, n in ((1, 1), (1, args.threads), (8, args.threads)):
-        batch = most.prompt(SPEAK_PROMPT.replace("{text}", SENTENCES[0]), "speech", rows)
 
-        def timed(work: Callable[[], Any], rows: int = rows, n: int = n) -> float:
+        def timed(work: Callable[[], int], n: int = n) -> float:
             with threads(n):
                 begin = time.perf_counter()
-                work()
-                return rows * args.tokens / (time.perf_counter() - begin)
+                return work() / (time.perf_counter() - begin)
 
-        legal = lambda batch=batch: most._rule(batch, "speech", args.tokens, True)  # noqa: E731
+        def loop(rows: int = rows) -> int:
+            batch, count = Batch(most.model, most.processor, rows), 0
+            for row in range(rows):
+                batch.add(most.said(text, row))
+            while tokens := batch.step():
+                count += len(tokens)
+            return count
 
-        def loop(batch: Any = batch, legal: Any = legal) -> None:
-            rule, warpers, draw = legal()
-            choose = Choice(rule, batch["input_ids"], warpers, draw)
-            for _ in decode(most.model, batch, choose=choose, max_new_tokens=args.tokens, **most.ends):
-                pass
-
-        generate = lambda batch=batch: most.generate(batch, "speech", args.tokens)  # noqa: E731
+        generate = lambda rows=rows: most.generate(text, rows)  # noqa: E731
         where = f"{rows} row{'s' * (rows > 1)}, {n} thread{'s' * (n > 1)}"
-        contenders[f"loop, {where}"] = lambda timed=timed, loop=loop: timed(loop)
+        contenders[f"batch, {where}"] = lambda timed=timed, loop=loop: timed(loop)
         contenders[f"generate, {where}"] = lambda timed=timed, generate=generate: timed(generate)
     return interleaved(contenders, args.repeats)
 
@@ -237,16 +223,12 @@ def ratio(values: dict[str, list[float]]) -> list[list[object]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", help="folder of a MoST")
-    parser.add_argument("--codec", type=Path, default=default_codec_dir())
+    parser.add_argument("--codec", type=Path, help="default: the model's own")
     parser.add_argument("--whisper", help="folder of tiny.en in CTranslate2's format")
     parser.add_argument("--kokoro", help="folder of Kokoro's model and voices")
     parser.add_argument("--piper", help="folder of a Piper voice")
     parser.add_argument("--audio", type=Path, nargs="*", default=[], help="clips to transcribe")
-    parser.add_argument("--seconds", type=float, default=4.0, help="of units that MoST says for a sentence")
-    parser.add_argument("--tokens-per-second", type=float, default=6.0, help="of text that MoST writes at most")
-    parser.add_argument("--chunk", type=int, default=10, help="units of the first chunk")
-    parser.add_argument("--look-ahead", type=int, default=10, help="units behind it that the vocoder sees")
-    parser.add_argument("--tokens", type=int, default=150, help="a row, where decoding alone is timed")
+    parser.add_argument("--max-seconds", type=float, default=10.0, help="of speech for a sentence")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--decode-threads", type=int, default=1)
     parser.add_argument("--repeats", type=int, default=5)
@@ -258,8 +240,6 @@ def main() -> None:
     clips = [read_audio(path, rate) for path in args.audio]
     if not clips and not others:
         raise MostError("audio", args.audio, "name clips to transcribe, or a voice (--kokoro, --piper) to make them")
-    if args.chunk < 0.2 * most.codec.unit_rate_hz:
-        raise MostError("chunk", args.chunk, f"0.2 s are {0.2 * most.codec.unit_rate_hz:g} units; give that or more")
     for voice in list(others.values())[:1] if not clips else []:
         made = (voice.synthesize(s, voice.voices[0], 0) for s in SENTENCES)
         clips = [resample(wav, voice.sample_rate, rate) for wav in made]
@@ -298,7 +278,8 @@ def main() -> None:
     print(f"\nSpeech of {len(SENTENCES)} sentences: real-time factor\n")
     print("\n".join(table(head, ratio(spoken))))
     p95 = first[min(len(first) - 1, int(0.95 * len(first)))]
-    print(f"\nFirst audio ({args.chunk} units, {args.look_ahead} behind them): "
+    chunk = StreamSettings()
+    print(f"\nFirst audio ({chunk.first} units, {chunk.look_ahead} behind them): "
           f"median {1000 * statistics.median(first):.0f} ms, p95 {1000 * p95:.0f} ms of {len(first)}")  # fmt: skip
     print("\nDecoding: tokens a second, all rows\n")
     print("\n".join(table(["", "median", "range"], [
@@ -306,9 +287,9 @@ def main() -> None:
     ])))  # fmt: skip
     limits = {n: per_second / n_bytes for n, per_second in memory.items()}
     for n, limit in limits.items():
-        reached = statistics.median(rates[f"loop, 1 row, {n} thread{'s' * (n > 1)}"]) / limit
+        reached = statistics.median(rates[f"batch, 1 row, {n} thread{'s' * (n > 1)}"]) / limit
         print(f"\nLimit on {n} thread{'s' * (n > 1)}: a token reads {n_bytes / 1e6:.1f} MB of weights, memory gives "
-              f"{memory[n] / 1e9:.1f} GB/s: {limit:.0f} tokens/s, of which the loop reaches {reached:.0%}")  # fmt: skip
+              f"{memory[n] / 1e9:.1f} GB/s: {limit:.0f} tokens/s, the batch reaches {reached:.0%}")  # fmt: skip
     result = {
         "settings": {k: str(v) for k, v in vars(args).items()}, "load_before": load, "load_after": os.getloadavg()[0],
         "transcription_rtf": heard, "speech_rtf": spoken, "first_audio_seconds": first, "tokens_per_second": rates,
