@@ -71,9 +71,9 @@ class Most:
             batch.add(request)
         first = batch.step()  # the prompts, on all threads
         with threads(self.args.decode_threads if len(first) == 1 else self.args.threads):
-            while first:
-                yield from (token.id for token in first)
-                first = batch.step()
+            yield from (token.id for token in first)
+            while batch.busy:
+                yield from (token.id for token in batch.step())
 
     def said(self, text: str, row: int = 0) -> Request:
         return self.engine.to_say(text, SpeakSettings(max_seconds=self.args.max_seconds), (0, row))
@@ -199,8 +199,8 @@ def decoding(most: Most, args: argparse.Namespace) -> dict[str, Any]:
             batch, count = Batch(most.model, most.processor, rows), 0
             for row in range(rows):
                 batch.add(most.said(text, row))
-            while tokens := batch.step():
-                count += len(tokens)
+            while batch.busy:
+                count += len(batch.step())
             return count
 
         generate = lambda rows=rows: most.generate(text, rows)  # noqa: E731

@@ -93,7 +93,7 @@ def part(mode: str, **settings: Any) -> Part:
 
 def drained(batch: Batch) -> dict[int, list[Token]]:
     out: dict[int, list[Token]] = {}
-    while batch.n_waiting or batch.n_running:
+    while batch.busy:
         for token in batch.step():
             out.setdefault(token.request, []).append(token)
     return out

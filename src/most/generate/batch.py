@@ -153,9 +153,17 @@ class Batch:
     def n_running(self) -> int:
         return sum(row.live for lane in self._lanes for row in lane.rows)
 
+    @property
+    def busy(self) -> bool:
+        """Whether a step would do anything."""
+        return bool(self.n_waiting or self.n_running)
+
     @torch.inference_mode()
     def step(self) -> list[Token]:
-        """One more token of each running request, after those that wait have joined; none where nothing runs."""
+        """One more token of each running request, after those that wait have joined.
+
+        A request whose token was put in front of a part, not chosen, is left out of this step.
+        """
         scored = []
         if new := self._joining():
             inputs = self.processor.collate([r.request.prompt for r in new]).to(self.model.device)

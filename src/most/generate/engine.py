@@ -16,10 +16,12 @@ from most.data.prompts import ASR_PROMPTS, TTS_PROMPTS
 from most.errors import MostError
 from most.generate.batch import Batch, Part, Request
 from most.generate.draw import row_seeds
+from most.generate.stream import Assembler, Ended, Said, Written
 from most.manifest import AudioRef
 from most.model.load import codec_dir_of, load_most
 from most.sequence import Encoded
 from most.speech.codec import Codec
+from most.speech.vocoder.stream import StreamSettings
 
 TRANSCRIBE_PROMPT = ASR_PROMPTS[0]
 SPEAK_PROMPT = TTS_PROMPTS[0]
@@ -183,6 +185,21 @@ class Engine:
             Reply(self.processor.decode_text(written), self._speech(said, speaker))
             for written, said in self._answers(requests, batch_size)
         ]
+
+    def stream(
+        self, request: Request, *, speaker: str | None = None, settings: StreamSettings | None = None
+    ) -> Iterator[Written | Said | Ended]:
+        """One request as it is answered; closing the iterator stops the model at once.
+
+        Args:
+            request: of `to_write`, `to_say` or `to_reply`.
+            settings: of the vocoder's chunks.
+        """
+        batch, assembler = Batch(self.model, self.processor, 1), Assembler(self, speaker, settings)
+        batch.add(request)
+        while batch.busy:
+            for token in batch.step():
+                yield from assembler.feed(token)
 
     def to_write(self, conversation: Conversation, max_new_tokens: int) -> Request:
         """What a `Batch` is asked for a written turn."""
