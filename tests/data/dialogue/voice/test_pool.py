@@ -31,6 +31,14 @@ def test_the_only_assistant_is_never_taken_as_user():
     assert {pool.cast(f"d{k}", 0)["assistant"].name for k in range(50)} == {"a"}
 
 
+def test_where_the_user_alone_is_heard_nobody_else_is_needed():
+    pool = VoicePool([voice("a", "user"), voice("b", "user")], ["user"])
+    assert {pool.cast(f"d{k}", 0)["user"].name for k in range(50)} == {"a", "b"}
+    assert list(pool.cast("d", 0)) == ["user"]
+    with pytest.raises(MostError, match="speak the user"):
+        VoicePool([voice("a", "assistant")], ["user"])
+
+
 def test_pools_that_cannot_work_are_refused():
     for voices, text in (
         ([voice("a")], "name two"),

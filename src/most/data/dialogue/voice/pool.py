@@ -78,27 +78,31 @@ class Voices:
 class VoicePool(Voices):
     """All voices of a recipe for dialogues.
 
+    Args:
+        roles: who is heard.
+
     Raises:
         MostError: as `Voices`, a role without voice, or one voice for both roles and nobody else.
     """
 
-    def __init__(self, voices: Iterable[Voice]) -> None:
+    def __init__(self, voices: Iterable[Voice], roles: Sequence[str] = ("user", "assistant")) -> None:
         super().__init__(voices)
-        self._of_role = {role: [v for v in self.voices if role in v.roles] for role in ("user", "assistant")}
+        self._of_role = {role: [v for v in self.voices if role in v.roles] for role in roles}
         for role, found in self._of_role.items():
             if not found:
                 raise MostError("voices", [v.label for v in self.voices], f"none of them may speak the {role}")
-        if len(labels := [v.label for v in self.voices]) < 2:
+        if len(labels := [v.label for v in self.voices]) < len(roles):
             raise MostError("voices", labels, "user and assistant need different voices; name two")
 
     def cast(self, dialogue_id: str, seed: int) -> dict[str, Voice]:
-        """The voices of `user` and `assistant` in this dialogue; never the same."""
+        """The voice of each role in this dialogue; never the same."""
         rng = generator(seed, "cast", dialogue_id)
-        users, assistants = self._of_role["user"], self._of_role["assistant"]
-        # Whoever has fewer to choose from goes first, or the only assistant could be taken as user.
-        first, second = ("assistant", "user") if len(assistants) <= len(users) else ("user", "assistant")
-        one = _drawn(self._of_role[first], rng)
-        return {first: one, second: _drawn([v for v in self._of_role[second] if v.label != one.label], rng)}
+        cast: dict[str, Voice] = {}
+        # Whoever has fewest to choose from goes first, or the only assistant could be taken as user.
+        for role in sorted(self._of_role, key=lambda r: (len(self._of_role[r]), r)):
+            taken = {v.label for v in cast.values()}
+            cast[role] = _drawn([v for v in self._of_role[role] if v.label not in taken], rng)
+        return cast
 
 
 def voices_of(groups: Sequence[VoiceGroup], made: Sequence[Synthesizer]) -> list[Voice]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from most.data.dialogue.voice.augment import AugmentSettings, Range, check_range, check_share
 from most.data.dialogue.voice.instructions import InstructionSettings
-from most.data.dialogue.voice.pool import VoicePool, Voices
+from most.data.dialogue.voice.pool import Voice, VoicePool, Voices
 from most.data.dialogue.voice.quality import GateSettings
 from most.data.dialogue.voice.table import SYNTHESIZERS
 from most.errors import MostError, nearest
@@ -149,7 +150,6 @@ class VoiceRecipe:
     retry_seconds: float = 1.0
     max_rejected_share: float = 0.3
 
-    pool: ClassVar[type[Voices]] = Voices
     passing: ClassVar[frozenset[str]] = frozenset(
         {"output", "limit", "workers", "attempts", "retry_seconds", "max_rejected_share"}
     )
@@ -170,6 +170,10 @@ class VoiceRecipe:
     @property
     def chunk_pause_seconds(self) -> float:
         return GapSettings().chunk_pause
+
+    def pool(self, voices: Sequence[Voice]) -> Voices:
+        """Who speaks, of all voices."""
+        return Voices(voices)
 
     def of_content(self) -> dict[str, Any]:
         """The settings that change what is made."""
@@ -192,12 +196,14 @@ class SpeakRecipe(VoiceRecipe):
     back_channels: BackChannelSettings = field(default_factory=BackChannelSettings)
     barge_ins: BargeInSettings = field(default_factory=BargeInSettings)
 
-    pool: ClassVar[type[Voices]] = VoicePool
     passing: ClassVar[frozenset[str]] = VoiceRecipe.passing | {"dialogues"}
 
     @property
     def chunk_pause_seconds(self) -> float:
         return self.gaps.chunk_pause
+
+    def pool(self, voices: Sequence[Voice]) -> Voices:
+        return VoicePool(voices, ("user",) if self.assistant == "text" else ("user", "assistant"))
 
 
 def digest(value: Any) -> str:
