@@ -123,7 +123,7 @@ def test_the_microphone_is_a_turn(talk, monkeypatch, question):
 def test_at_a_terminal_interrupts_end_a_turn_and_then_the_talk(talk, monkeypatch):
     from most.generate.engine import Engine
 
-    write, said = Engine.write, iter(["one", "two", "three", KeyboardInterrupt()])
+    write, said = Engine.to_write, iter(["one", "two", "three", KeyboardInterrupt()])
 
     def typed(_prompt):
         line = next(said)
@@ -131,15 +131,15 @@ def test_at_a_terminal_interrupts_end_a_turn_and_then_the_talk(talk, monkeypatch
             raise line
         return line
 
-    def interrupted(self, conversations, **settings):
-        if conversations[0][-1]["content"][0]["text"] == "two":
+    def interrupted(self, conversation, max_new_tokens):
+        if conversation[-1]["content"][0]["text"] == "two":
             raise KeyboardInterrupt
-        seen.append([m["role"] for m in conversations[0]])
-        return write(self, conversations, **settings)
+        seen.append([m["role"] for m in conversation])
+        return write(self, conversation, max_new_tokens)
 
     seen = []
     monkeypatch.setattr("builtins.input", typed)
-    monkeypatch.setattr(Engine, "write", interrupted)
+    monkeypatch.setattr(Engine, "to_write", interrupted)
     code, _, err = talk(terminal=True)
     assert code == 0
     assert "this turn is forgotten" in err

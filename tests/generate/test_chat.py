@@ -86,6 +86,14 @@ def test_speech_takes_what_is_left_of_the_context_and_says_that_it_was_cut(engin
     assert answer.forgotten > 0
 
 
+def test_what_the_system_says_stays(chat, engine, monkeypatch):
+    monkeypatch.setattr(engine.model.config.get_text_config(), "max_position_embeddings", 80)
+    chat.history = [{"role": "system", "content": "one"}]
+    forgotten = sum(chat.ask("one two three").forgotten for _ in range(6))
+    assert forgotten > 0
+    assert [t["role"] for t in chat.history[:3]] == ["system", "user", "assistant"]
+
+
 def test_nothing_is_forgotten_where_all_fits(chat):
     assert [chat.ask("one").forgotten for _ in range(4)] == [0, 0, 0, 0]
     assert len(chat.history) == 8

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from most.errors import MostError
+from most.generate.batch import Request
 from most.generate.engine import Engine, SpeakSettings, Speech
 from most.manifest import AudioRef
 
@@ -36,6 +37,15 @@ class Answer:
     text: str
     speech: Speech | None = None
     forgotten: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Turn:
+    """What a `Batch` is asked for the assistant's next turn, of those turns that fit; `forgotten` ones did not."""
+
+    request: Request
+    turns: list[dict[str, Any]]
+    forgotten: int
 
 
 class Chat:
@@ -70,20 +80,37 @@ class Chat:
         Raises:
             MostError: nothing said, audio that cannot be heard, or a turn that is longer than the context.
         """
-        asked = {"role": "user", "content": [self._part(said)]}
-        turns, forgotten = self._fitting([*self.history, asked], voice)
-        if voice:
-            (reply,) = self.engine.reply(
-                [turns], speaker=self.speaker, settings=self._speech_that_fits(turns),
-                max_new_tokens=self.max_new_tokens, seeds=[self.settings.seed + self.n_answers],
-            )  # fmt: skip
-            answer = Answer(text=reply.text, speech=reply.speech, forgotten=forgotten)
-        else:
-            (text,) = self.engine.write([turns], max_new_tokens=self.max_new_tokens)
-            answer = Answer(text=text, forgotten=forgotten)
-        self.history = [*turns, {"role": "assistant", "content": answer.text}]
-        self.n_answers += 1
+        turn = self.turn([self._part(said)], voice=voice)
+        ((written, *spoken),) = self.engine.answers([turn.request])
+        speech = self.engine.speech(spoken[0], self.speaker) if voice else None
+        answer = Answer(
+            text=self.engine.processor.decode_text(written), speech=speech, forgotten=turn.forgotten
+        )  # fmt: skip
+        self.answered(turn, answer.text)
         return answer
+
+    def turn(self, content: list[dict[str, Any]], *, voice: bool = False) -> Turn:
+        """The user's next turn as a request; the history stays as it is until it is `answered`.
+
+        Args:
+            content: parts in the Hugging Face form.
+            voice: also say the answer.
+
+        Raises:
+            MostError: audio that cannot be heard, or a turn that is longer than the context.
+        """
+        turns, forgotten = self._fitting([*self.history, {"role": "user", "content": content}], voice)
+        if voice:
+            seed = self.settings.seed + self.n_answers
+            request = self.engine.to_reply(turns, self._speech_that_fits(turns), seed, self.max_new_tokens)
+        else:
+            request = self.engine.to_write(turns, self.max_new_tokens)
+        return Turn(request=request, turns=turns, forgotten=forgotten)
+
+    def answered(self, turn: Turn, text: str) -> None:
+        """Take a turn and what was answered into the history."""
+        self.history = [*turn.turns, {"role": "assistant", "content": text}]
+        self.n_answers += 1
 
     def heard(self, share: float) -> str:
         """Cut the last answer to the share of it that was heard, and return what is left of its text.
@@ -104,15 +131,20 @@ class Chat:
         return {"type": "text", "text": said.strip()}
 
     def _fitting(self, turns: list[dict[str, Any]], voice: bool) -> tuple[list[dict[str, Any]], int]:
-        """The latest turns, from a user's on, whose prompt leaves room for the answer; and how many were dropped."""
+        """The latest turns, from a user's on, whose prompt leaves room for the answer; and how many were dropped.
+
+        What the system says stays.
+        """
         room = self.max_new_tokens
         if voice:
             # Speech is long: it may take half of the context, and all that is left, but not drive out every turn.
             room = min(room + self._n_units(self.settings.max_seconds), max(room, self._context // 2))
-        for start in range(0, len(turns), 2):
-            length = self._length(turns[start:])
+        first = next(k for k, t in enumerate(turns) if t["role"] != "system")
+        for start in (k for k, t in enumerate(turns) if k == first or (k > first and t["role"] == "user")):
+            kept = [*turns[:first], *turns[start:]]
+            length = self._length(kept)
             if length + room <= self._context:
-                return turns[start:], start
+                return kept, start - first
         raise MostError(
             "turn", f"{length} positions",
             f"leaves less than {room} of the model's {self._context} for the answer; say less at once",

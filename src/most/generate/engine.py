@@ -117,7 +117,7 @@ class Engine:
     ) -> list[str]:
         """The assistant's next turn of each conversation in writing, greedily; it does not depend on the batch size."""
         requests = [self.to_write(c, max_new_tokens) for c in conversations]
-        return [self.processor.decode_text(row) for (row,) in self._answers(requests, batch_size)]
+        return [self.processor.decode_text(row) for (row,) in self.answers(requests, batch_size)]
 
     def speak(
         self,
@@ -145,7 +145,7 @@ class Engine:
         settings = settings or SpeakSettings()
         own = row_seeds(seeds, settings.seed, len(texts))
         requests = [self.to_say(t, settings, seed, prompt) for t, seed in zip(texts, own, strict=True)]
-        return [self._speech(row, speaker) for (row,) in self._answers(requests, batch_size)]
+        return [self.speech(row, speaker) for (row,) in self.answers(requests, batch_size)]
 
     def answer_speech(
         self,
@@ -182,8 +182,8 @@ class Engine:
         asked = zip(conversations, own, strict=True)
         requests = [self.to_reply(c, settings, seed, max_new_tokens) for c, seed in asked]
         return [
-            Reply(self.processor.decode_text(written), self._speech(said, speaker))
-            for written, said in self._answers(requests, batch_size)
+            Reply(self.processor.decode_text(written), self.speech(said, speaker))
+            for written, said in self.answers(requests, batch_size)
         ]
 
     def stream(
@@ -234,8 +234,14 @@ class Engine:
             max_new_tokens=int(settings.max_seconds * self.codec.unit_rate_hz) + 1,  # and the marker
         )  # fmt: skip
 
-    def _speech(self, ids: Sequence[int], speaker: str | None) -> Speech:
-        assert self.codec is not None
+    def speech(self, ids: Sequence[int], speaker: str | None = None) -> Speech:
+        """The sound of generated ids.
+
+        Raises:
+            MostError: no codec, or an unknown speaker.
+        """
+        if self.codec is None:
+            raise MostError("codec", None, "is needed to speak; load the engine with one")
         units = self.processor.units_of(ids)
         wav, rate = np.zeros(0, dtype=np.float32), self.codec.sample_rate
         if len(units):
@@ -246,7 +252,7 @@ class Engine:
     def _eos(self) -> int:
         return int(self.processor.tokenizer.eos_token_id)
 
-    def _answers(self, requests: Sequence[Request], batch_size: int) -> Iterator[list[list[int]]]:
+    def answers(self, requests: Sequence[Request], batch_size: int = 8) -> Iterator[list[list[int]]]:
         """The ids of each part of each request, in their order; each as soon as it and those before it are whole."""
         batch = Batch(self.model, self.processor, batch_size)
         numbers = [batch.add(request) for request in requests]

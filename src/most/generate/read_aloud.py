@@ -52,9 +52,7 @@ def read_aloud(
         MostError: nothing to say, a text with numbers without the extra `dialogue`, no codec, an unknown speaker, or
             `max_piece_words` below 1.
     """
-    pieces = [p for p in chunks(to_spoken(text), max_piece_words) if any(c.isalnum() for c in p)]
-    if not pieces:
-        raise MostError("text", text, "holds nothing to say; give some words")
+    pieces = pieces_of(text, max_piece_words)
     made = engine.speak(pieces, speaker=speaker, settings=settings, batch_size=batch_size)
     rate = made[0].sample_rate
     pause = np.zeros(round(PAUSE_SECONDS * rate), dtype=np.float32)
@@ -64,3 +62,15 @@ def read_aloud(
         pieces=tuple(pieces), n_truncated=sum(s.truncated for s in made),
         silent=tuple(k for k, s in enumerate(made) if not len(s.units)),
     )  # fmt: skip
+
+
+def pieces_of(text: str, max_words: int = PIECE_WORDS) -> list[str]:
+    """What `read_aloud` says one after the other.
+
+    Raises:
+        MostError: as `read_aloud`, of the text.
+    """
+    pieces = [p for p in chunks(to_spoken(text), max_words) if any(c.isalnum() for c in p)]
+    if not pieces:
+        raise MostError("text", text, "holds nothing to say; give some words")
+    return pieces

@@ -17,7 +17,7 @@ from most.errors import MostError
 from most.generate.engine import Engine
 from most.manifest import AudioRef
 from most.speech.audio import SILENCE_PEAK, audio_seconds, read_audio, require_sound
-from most.speech.cut import cut, frame_levels
+from most.speech.cut import Cuts, Levels, cut, frame_levels, wave_levels
 
 PIECE_SECONDS = 8.0
 """The longest speech that the shipped model learned from."""
@@ -104,6 +104,25 @@ def _transcribe(
     yield from (file.transcript() for file in waiting)
 
 
+def pieces_of(wav: np.ndarray, sample_rate: int, max_piece_seconds: float = PIECE_SECONDS) -> list[tuple[float, float]]:
+    """Where (T,) float32 is cut, as starts and ends in seconds; pieces without sound are left out."""
+    seconds = len(wav) / sample_rate
+    bounds = [(0.0, seconds)]
+    if seconds > max_piece_seconds:
+        bounds = [*_cuts(wave_levels(wav, sample_rate), seconds, max_piece_seconds).bounds]
+    heard = []
+    for start, end in bounds:
+        piece = wav[round(start * sample_rate) : round(end * sample_rate)]
+        if np.abs(piece).max(initial=0.0) > SILENCE_PEAK:
+            heard.append((start, end))
+    return heard
+
+
+def _cuts(levels: Levels, seconds: float, max_piece_seconds: float) -> Cuts:
+    shortest = min(_SHORTEST_PIECE_SECONDS, max_piece_seconds / 2)
+    return cut(levels, seconds, min_seconds=shortest, max_seconds=max_piece_seconds)
+
+
 def _opened(path: Path, max_piece_seconds: float) -> _File:
     file = _File(path)
     try:
@@ -112,8 +131,7 @@ def _opened(path: Path, max_piece_seconds: float) -> _File:
         if file.seconds <= max_piece_seconds:
             file.pieces = [whole]
         else:
-            shortest = min(_SHORTEST_PIECE_SECONDS, max_piece_seconds / 2)
-            cuts = cut(frame_levels(whole), file.seconds, min_seconds=shortest, max_seconds=max_piece_seconds)
+            cuts = _cuts(frame_levels(whole), file.seconds, max_piece_seconds)
             file.pieces = [AudioRef(path=path, start=a, duration=b - a) for a, b in cuts.bounds]
             file.cut_in_speech = cuts.in_speech
     except MostError as e:

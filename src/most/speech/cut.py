@@ -51,6 +51,12 @@ def frame_levels(ref: AudioRef) -> Levels:
         return Levels(np.concatenate(parts) if parts else np.zeros(0), frame / f.samplerate)
 
 
+def wave_levels(wav: np.ndarray, sample_rate: int) -> Levels:
+    """As `frame_levels`, of samples (T,)."""
+    frame = round(_FRAME_SECONDS * sample_rate)
+    return Levels(_power(wav, frame), frame / sample_rate)
+
+
 def _power(wav: np.ndarray, frame: int) -> np.ndarray:
     whole = len(wav) // frame * frame
     return np.mean(np.square(wav[:whole].reshape(-1, frame), dtype=np.float64), axis=1)
