@@ -24,12 +24,16 @@ from most.sequence import IGNORE, Encoded, Message, SequenceBuilder, Units, Wave
 
 @dataclass(frozen=True)
 class Item:
-    """One training sequence with the frames of its waves, each (F, H) float16 or float32."""
+    """One training sequence with the frames of its waves, each (F, H) float16 or float32.
+
+    `transcribed`: what is learned is the transcript of its one clip.
+    """
 
     id: str
     task: str
     encoded: Encoded
     frames: tuple[np.ndarray, ...]
+    transcribed: bool = False
 
 
 class ExampleEncoder:
@@ -67,7 +71,7 @@ class ExampleEncoder:
                 f"is {len(encoded)} tokens long, max_length is {self.max_length}; raise it or leave it out",
             )
         frames = tuple(self.frames[str(w.ref)] for w in encoded.waves) if self.frames is not None else ()
-        return Item(example.id, example.task, encoded, frames)
+        return Item(example.id, example.task, encoded, frames, transcribed=example.task == "asr")
 
     def encode(self, example: Example) -> Encoded:
         """The sequence alone, of any length, without the frames of what is heard."""
@@ -163,7 +167,8 @@ class Collator:
         pad_id: what fills the right of a row.
         packing: several items may share a row (`most.data.packing`); otherwise each has its own.
         named: also say which example is where, for training's statistics: `ids` and `tasks` of the N items, and
-            `sequence_ids` (B, T), -1 where padded. No model takes these.
+            `sequence_ids` (B, T), -1 where padded, and `transcribed`, the same but -1 also where an item's labels are
+            not the transcript of its clip. No model takes these but the last.
 
     Returns from a call: `input_ids`, `labels` (B, T); `attention_mask` (B, T), or, packed, `position_ids` and
     `token_mask` (B, T); with speech heard `audio_features` (N, F, H) float32 and `audio_feature_lengths` (N,), in the
@@ -199,6 +204,8 @@ class Collator:
         batch |= {"position_ids": positions, "token_mask": mask} if self.packing else {"attention_mask": mask}
         if self.named:
             batch |= {"ids": [i.id for i in items], "tasks": [i.task for i in items], "sequence_ids": sequences}
+            heard = torch.tensor([i.transcribed for i in items])
+            batch["transcribed"] = torch.where((sequences >= 0) & heard[sequences], sequences, -1)
         frames = [f for row in rows for i in row for f in items[i].frames]
         if frames:
             counts = [len(f) for f in frames]

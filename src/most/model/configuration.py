@@ -34,6 +34,7 @@ class MostConfig(PreTrainedConfig):
         balance_loss_alpha: weight of the balance loss; 0 turns it off.
         text_loss_weight: how often a text label counts in the loss, against an audio label: a second of speech is 50 of
             these, and some four of those.
+        ctc_loss_weight: how often a CTC term of a transcript's token counts, against an audio label; 0 turns it off.
         audio_stack: encoder frames concatenated into one position of the language model (2: 50 Hz becomes 25 Hz).
         audio_layer: encoder layer that is read, counted from 1; None for its final output.
 
@@ -46,7 +47,7 @@ class MostConfig(PreTrainedConfig):
     base_model_fsdp_plan: ClassVar[dict[Any, str]] = {}  # the backbone's own plan applies to the backbone
     keys_to_ignore_at_inference: ClassVar[list[str]] = [
         CACHE, "router_logits", "hidden_states", "attentions",
-        "text_loss", "audio_loss", "balance_loss", "n_text_labels", "n_audio_labels",
+        "text_loss", "audio_loss", "balance_loss", "ctc_loss", "n_text_labels", "n_audio_labels",
         "token_losses",
     ]  # fmt: skip
 
@@ -58,6 +59,7 @@ class MostConfig(PreTrainedConfig):
     modality_routing: bool = True
     balance_loss_alpha: float = 0.001
     text_loss_weight: float = 1.0
+    ctc_loss_weight: float = 0.0
     audio_stack: int = 1
     audio_layer: int | None = None
     tie_word_embeddings: bool = False
@@ -76,6 +78,8 @@ class MostConfig(PreTrainedConfig):
             raise MostError("balance_loss_alpha", self.balance_loss_alpha, "must be >= 0; 0 turns it off")
         if not self.text_loss_weight > 0:
             raise MostError("text_loss_weight", self.text_loss_weight, "must be > 0; 1 counts every label alike")
+        if self.ctc_loss_weight < 0:
+            raise MostError("ctc_loss_weight", self.ctc_loss_weight, "must be >= 0; 0 turns it off")
         _ = self.vocab
         # The base class hands its own choice, which is none yet, down to a config that a live model may already run by.
         attention, experts = text._attn_implementation, text._experts_implementation

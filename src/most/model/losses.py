@@ -1,7 +1,11 @@
-"""Next-token cross entropy, reported by the modality of the label: a mean over all tokens hides which one learns."""
+"""Next-token cross entropy, reported by the modality of the label: a mean over all tokens hides which one learns.
+
+And connectionist temporal classification (CTC), a second loss that shows a model where in a clip its words are.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -56,4 +60,38 @@ def token_losses(
         n_text=text.sum(),
         n_audio=audio.sum(),
         per_token=F.pad(detached.view(labels.shape)[:, :-1], (1, 0)),
+    )
+
+
+def ctc_loss(
+    logits: torch.Tensor,
+    input_ids: torch.Tensor,
+    labels: torch.Tensor,
+    transcribed: torch.Tensor,
+    vocab: SpeechVocab,
+    eos_token_ids: Sequence[int],
+) -> torch.Tensor:
+    """The sum over clips of -log P(transcript | positions of the clip), by CTC, in float32.
+
+    At the positions of a clip the logits of text say what is heard there, and that of `<|wave|>` is the blank.
+    Attention alone learns late where to look (hybrid CTC/attention, arXiv 1609.06773); this needs no further weights.
+
+    Args:
+        logits: (B, T, V).
+        labels: (B, T), the transcript's ids in them, -100 where there is none.
+        transcribed: (B, T), a number for all positions of a sequence whose labels are the transcript of its clip, -1
+            elsewhere.
+        eos_token_ids: no part of a transcript.
+    """
+    positions = (input_ids == vocab.wave) & (transcribed >= 0)
+    words = (labels >= 0) & (labels < vocab.text_size) & (transcribed >= 0)
+    words &= ~torch.isin(labels, torch.tensor(eos_token_ids, device=labels.device))
+    clips, lengths = transcribed[positions].unique_consecutive(return_counts=True)
+    if not len(clips):
+        return logits.float().sum() * 0.0
+    targets, target_lengths = labels[words], (transcribed[words][None] == clips[:, None]).sum(dim=1)
+    scores = torch.cat([logits[positions][:, : vocab.text_size], logits[positions][:, vocab.wave, None]], dim=-1)
+    padded = torch.nn.utils.rnn.pad_sequence(list(scores.float().log_softmax(dim=-1).split(lengths.tolist())))
+    return F.ctc_loss(
+        padded, targets, lengths, target_lengths, blank=vocab.text_size, reduction="sum", zero_infinity=True
     )

@@ -23,7 +23,7 @@ from most.model.configuration import CACHE, MostConfig
 from most.model.experts import DEFAULT_EXPERTS
 from most.model.generation import AudioGenerationMixin
 from most.model.install import install, routers
-from most.model.losses import token_losses
+from most.model.losses import ctc_loss, token_losses
 from most.model.router import collect_router_logits
 from most.vocab import SpeechVocab
 
@@ -36,11 +36,13 @@ class MostOutput(MoeCausalLMOutputWithPast):
     means over the labels of each modality, detached, nan where there is none; `n_text_labels`, `n_audio_labels` count.
     `token_losses` (B, T) holds each label's loss at its own position, detached, 0 where there is no label.
     `balance_loss` is weighted by alpha, detached. `router_logits` holds (B * T, E) of each MoE layer, before the mask.
+    `ctc_loss` is a mean over the tokens of transcripts, detached, without its weight.
     """
 
     text_loss: torch.Tensor | None = None
     audio_loss: torch.Tensor | None = None
     balance_loss: torch.Tensor | None = None
+    ctc_loss: torch.Tensor | None = None
     n_text_labels: torch.Tensor | None = None
     n_audio_labels: torch.Tensor | None = None
     token_losses: torch.Tensor | None = None
@@ -206,6 +208,7 @@ class MostForConditionalGeneration(MostPreTrainedModel, AudioGenerationMixin):
         inputs_embeds: torch.Tensor | None = None,
         labels: torch.Tensor | None = None,
         token_mask: torch.Tensor | None = None,
+        transcribed: torch.Tensor | None = None,
         use_cache: bool | None = None,
         logits_to_keep: int | torch.Tensor = 0,
         output_router_logits: bool | None = None,
@@ -225,6 +228,7 @@ class MostForConditionalGeneration(MostPreTrainedModel, AudioGenerationMixin):
             cache: keys and values of the positions before; called `past_key_values` up to transformers 5.23.
             labels: (B, T), -100 where there is none; shifted inside.
             token_mask: (B, T) bool, positions that count for the balance loss; the attention mask when absent.
+            transcribed: (B, T), as `most.model.losses.ctc_loss` takes it; no CTC term when absent.
             output_router_logits: also return the router logits.
             num_items_in_batch: labels in the whole accumulated batch, as the Trainer passes it. The balance loss is
                 then weighted by this batch's share of the labels, so that accumulation does not multiply it.
@@ -275,13 +279,20 @@ class MostForConditionalGeneration(MostPreTrainedModel, AudioGenerationMixin):
         result.loss, result.text_loss, result.audio_loss = losses.total, losses.text, losses.audio
         result.n_text_labels, result.n_audio_labels = losses.n_text, losses.n_audio
         result.token_losses = losses.per_token
+        if transcribed is not None and self.config.ctc_loss_weight > 0 and input_ids is not None:
+            eos = self.config.get_text_config().eos_token_id
+            ends = [eos] if isinstance(eos, int) else list(eos or ())
+            summed = ctc_loss(outputs.logits, input_ids, labels, transcribed, self.vocab, ends)
+            n_labels = losses.n_text + losses.n_audio if num_items_in_batch is None else num_items_in_batch
+            result.ctc_loss = summed.detach() / ((transcribed >= 0) & (labels >= 0)).sum().clamp(min=1)
+            result.loss = result.loss + self.config.ctc_loss_weight * summed / n_labels
         if alpha > 0 and router_logits:
             if token_mask is None and attention_mask is not None and attention_mask.ndim == 2:
                 token_mask = attention_mask
             loss = alpha * self._balance_loss(router_logits, modality_ids, token_mask, labels.shape, sequence_ids)
             result.balance_loss = loss.detach()
             share = 1.0 if num_items_in_batch is None else (losses.n_text + losses.n_audio) / num_items_in_batch
-            result.loss = losses.total + (share * loss).to(losses.total.device)
+            result.loss = result.loss + (share * loss).to(losses.total.device)
         return result
 
     def _embed(

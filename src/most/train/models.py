@@ -115,6 +115,8 @@ def open_model(recipe: TrainRecipe, **load: Any) -> Trained:
         model.config.balance_loss_alpha = recipe.balance_loss_alpha
     if recipe.text_loss_weight is not None:
         model.config.text_loss_weight = recipe.text_loss_weight
+    if recipe.ctc_loss_weight is not None:
+        model.config.ctc_loss_weight = recipe.ctc_loss_weight
     if recipe.experts_implementation is not None:
         try:
             model.language_model.set_experts_implementation(recipe.experts_implementation)

@@ -87,6 +87,8 @@ class TrainRecipe:
         gradient_checkpointing: compute activations again in the backward pass; less memory, the same result.
         balance_loss_alpha: weight of the balance loss; the model's own when absent.
         text_loss_weight: how often a text label counts, against an audio label; the model's own when absent.
+        ctc_loss_weight: how often a CTC term of a transcript's token counts, against an audio label; the model's own
+            when absent.
         experts_implementation: kernel of the routed experts; transformers' choice when absent.
         guard: what to do about losses and gradients that are not numbers, or spikes.
         held_out: what to measure forgetting on.
@@ -113,6 +115,7 @@ class TrainRecipe:
     max_grad_norm: float = 1.0
     balance_loss_alpha: float | None = None
     text_loss_weight: float | None = None
+    ctc_loss_weight: float | None = None
     precision: Literal["fp32", "bf16"] = "fp32"
     gradient_checkpointing: bool = False
     experts_implementation: str | None = None
@@ -133,6 +136,8 @@ class TrainRecipe:
             raise MostError("warmup_steps", self.warmup_steps, f"must lie in 0..{self.steps - 1}")
         if self.balance_loss_alpha is not None and self.balance_loss_alpha < 0:
             raise MostError("balance_loss_alpha", self.balance_loss_alpha, "must be >= 0; 0 turns it off")
+        if self.ctc_loss_weight is not None and self.ctc_loss_weight < 0:
+            raise MostError("ctc_loss_weight", self.ctc_loss_weight, "must be >= 0; 0 turns it off")
         if self.text_loss_weight is not None and not self.text_loss_weight > 0:
             raise MostError("text_loss_weight", self.text_loss_weight, "must be > 0; 1 counts every label alike")
         if (self.schedule == "wsd") != (self.decay_steps is not None):

@@ -33,6 +33,8 @@ class BatchStats:
         }  # fmt: skip
         if view.balance_loss is not None:
             figures |= {"balance_loss": view.balance_loss, "balance_count": torch.tensor(1)}
+        if view.ctc_loss is not None:
+            figures |= {"ctc_loss": view.ctc_loss, "ctc_count": torch.tensor(1)}
         self._open.append((view.tasks, sums, counts, figures))
 
     def add_step(self, loss: float, taken: bool) -> None:
@@ -66,8 +68,9 @@ class BatchStats:
         for name in sorted(n.removeprefix("task/") for n in totals if n.startswith("task/")):
             if totals[f"tokens/{name}"]:
                 out[f"loss/{name}"] = totals[f"task/{name}"] / totals[f"tokens/{name}"]
-        if totals.get("balance_count"):
-            out["balance_loss"] = totals["balance_loss"] / totals["balance_count"]
+        for name in ("balance", "ctc"):
+            if totals.get(f"{name}_count"):
+                out[f"{name}_loss"] = totals[f"{name}_loss"] / totals[f"{name}_count"]
         if totals.get("positions"):
             out["padding"] = 1 - totals["tokens"] / totals["positions"]
             out["tokens"] = totals["tokens"]

@@ -30,6 +30,7 @@ class StepView:
         modality_ids: (B, T), 0 text, 1 audio; of a label its own modality.
         token_losses: (B, T) float32, of each label at its own position; 0 where there is none.
         balance_loss: weighted by alpha; None where it is off.
+        ctc_loss: a mean over the tokens of transcripts; None where it is off.
         router_logits: (B * T, E) of each MoE layer, before the mask, if an observer wanted them.
     """
 
@@ -42,6 +43,7 @@ class StepView:
     modality_ids: torch.Tensor
     token_losses: torch.Tensor
     balance_loss: torch.Tensor | None = None
+    ctc_loss: torch.Tensor | None = None
     router_logits: tuple[torch.Tensor, ...] | None = None
 
     @property

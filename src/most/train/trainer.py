@@ -91,7 +91,10 @@ class MostTrainer(ShardedCheckpoints):
         named = {name: inputs.pop(name) for name in ("ids", "tasks", "sequence_ids") if name in inputs}
         step = self.state.global_step + 1
         wanted = any(o.wants_router_logits(step) for o in self.step_observers if hasattr(o, "wants_router_logits"))  # type: ignore[attr-defined]
-        extra = {"output_router_logits": True} if wanted else {}
+        extra: dict[str, Any] = {"output_router_logits": True} if wanted else {}
+        transcribed = inputs.pop("transcribed", None)
+        if self.accelerator.unwrap_model(model).config.ctc_loss_weight > 0:
+            extra["transcribed"] = transcribed
         output = model(**inputs, **extra, num_items_in_batch=num_items_in_batch)
         loss = output.loss
         if num_items_in_batch is not None and self.args.average_tokens_across_devices:
@@ -125,6 +128,7 @@ class MostTrainer(ShardedCheckpoints):
             modality_ids=config.vocab.modality_of(inputs["input_ids"]),
             token_losses=output.token_losses,
             balance_loss=output.balance_loss,
+            ctc_loss=output.ctc_loss,
             router_logits=None if logits is None else tuple(x.detach() for x in logits),
         )
 

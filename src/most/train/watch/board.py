@@ -13,7 +13,7 @@ from most.errors import MostError
 FOLDER = "tensorboard"
 _RENAMED = {
     "loss": "loss_all/all", "text_loss": "loss_all/text", "audio_loss": "loss_all/audio",
-    "balance_loss": "loss_all/balance",
+    "balance_loss": "loss_all/balance", "ctc_loss": "loss_all/ctc",
 }  # fmt: skip
 """Names in a log line to names here; `loss/TASK` stays, and a task may be called text."""
 _PIXELS = 12

@@ -82,6 +82,7 @@ def _losses(history: Sequence[dict[str, Any]], held_out: Sequence[dict[str, Any]
         _curves(by_modality, "Loss by modality of the label", "nats per token"),
         _curves(by_task, "Loss by task", "nats per token"),
         _curves(_held_out(held_out), "Loss on held-out examples", "nats per token"),
+        _curves({"CTC": _points(history, "ctc_loss")}, "CTC loss of transcripts", "nats per token"),
         _curves(
             {"balance loss": _points(history, "balance_loss")}, "Balance loss", "weighted",
             "Evenness of expert use within each group, for each sequence; lower is more even.",
