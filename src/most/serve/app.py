@@ -1,0 +1,109 @@
+"""The application: endpoints, who may call them, and how every error looks to a client."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from most.generate.engine import Engine
+from most.serve.errors import Refused, too_large
+from most.serve.routes import audio, chat, models
+from most.serve.server import Server
+from most.serve.settings import ServeSettings
+
+OPEN_PATHS = ("/healthz", "/metrics")
+"""Need no key."""
+
+
+def create_app(engine: Engine, settings: ServeSettings | None = None, *, name: str = "most") -> FastAPI:
+    """A server of one model; its threads start and stop with it."""
+    server = Server(engine, settings or ServeSettings(), name)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        server.worker.start()
+        yield
+        await server.worker.stop(server.settings.grace_seconds)
+
+    app = FastAPI(title="MoST", lifespan=lifespan, docs_url="/docs", redoc_url=None)
+    app.state.server = server
+    for module in (audio, chat, models):
+        app.include_router(module.router)
+    app.add_middleware(_Gate, server=server)
+    app.add_exception_handler(Refused, _refused)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _http)
+    return app
+
+
+async def _refused(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, Refused)
+    return JSONResponse(error.body, status_code=error.status, headers=error.headers)
+
+
+async def _invalid(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)
+    # Where one of several kinds was expected each says why it is none of it; the deepest knows most.
+    worst = max(error.errors(), key=lambda e: len(e["loc"]))
+    param = ".".join(str(part) for part in worst["loc"] if part not in ("body", "query"))
+    return await _refused(request, Refused(400, f"{param or 'body'}: {worst['msg']}", param=param or None))
+
+
+async def _http(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)
+    return await _refused(request, Refused(error.status_code, str(error.detail)))
+
+
+class _Gate:
+    """Before any endpoint: the key, and the bytes of the body, counted as they come in. Counts answers, too."""
+
+    def __init__(self, app: ASGIApp, server: Server) -> None:
+        self.app, self.server = app, server
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return await self.app(scope, receive, send)
+        headers, limit = dict(scope["headers"]), self.server.settings.max_bytes
+        status, n_bytes = 500, 0
+
+        async def counted() -> Message:
+            nonlocal n_bytes
+            message = await receive()
+            n_bytes += len(message.get("body", b""))
+            if n_bytes > limit:
+                raise HTTPException(413, f"the body is over the {limit / 1e6:g} MB that this server takes")
+            return message
+
+        async def noted(message: Message) -> None:
+            nonlocal status
+            status = message.get("status", status)
+            await send(message)
+
+        try:
+            if not self._may(scope["path"], headers.get(b"authorization", b"")):
+                refused = Refused(401, "the API key is missing or wrong; send it as 'Authorization: Bearer KEY'")
+                return await _answer(refused, scope, receive, noted)
+            length = headers.get(b"content-length", b"0")
+            if not length.isdigit() or int(length) > limit:
+                refused = too_large(f"the body is over the {limit / 1e6:g} MB that this server takes", "body")
+                return await _answer(refused, scope, receive, noted)
+            return await self.app(scope, counted, noted)
+        finally:
+            route: Any = scope.get("route")
+            self.server.metrics.requests.labels(getattr(route, "path", "other"), str(status)).inc()
+
+    def _may(self, path: str, authorization: bytes) -> bool:
+        key = self.server.settings.api_key
+        return key is None or path in OPEN_PATHS or secrets.compare_digest(authorization, f"Bearer {key}".encode())
+
+
+async def _answer(refused: Refused, scope: Scope, receive: Receive, send: Send) -> None:
+    await JSONResponse(refused.body, refused.status, refused.headers)(scope, receive, send)

@@ -1,0 +1,47 @@
+"""What is served, whether it is well, and what it has counted."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from prometheus_client import CONTENT_TYPE_LATEST
+
+from most.serve.errors import stopping
+from most.serve.server import DEFAULT_VOICE, server_of
+
+router = APIRouter()
+
+
+@router.get("/v1/models")
+async def models(request: Request) -> dict[str, Any]:
+    return {"object": "list", "data": [_model(request)]}
+
+
+@router.get("/v1/models/{name:path}")
+async def model(request: Request, name: str) -> dict[str, Any]:
+    server_of(request).require_model(name)
+    return _model(request)
+
+
+@router.get("/healthz")
+async def health(request: Request) -> dict[str, Any]:
+    """200 while requests are taken, 503 once the server stops."""
+    worker = server_of(request).worker
+    if not worker.accepts:
+        raise stopping()
+    return {"status": "ok", "places_taken": worker.n_places}
+
+
+@router.get("/metrics")
+async def metrics(request: Request) -> Response:
+    return Response(server_of(request).metrics.page(), media_type=CONTENT_TYPE_LATEST)
+
+
+def _model(request: Request) -> dict[str, Any]:
+    server = server_of(request)
+    codec = server.engine.codec
+    return {
+        "id": server.name, "object": "model", "created": server.begun, "owned_by": "most",
+        "voices": [DEFAULT_VOICE, *(codec.speakers if codec else ())],
+    }  # fmt: skip
