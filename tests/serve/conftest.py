@@ -6,16 +6,23 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import soundfile
 from openai import OpenAI
 
+import most
+from most.generate import batch
 from most.generate.engine import Engine, SpeakSettings
 from most.serve.app import create_app
 from most.serve.run import make_server
 from most.serve.settings import ServeSettings
+from most.speech.audio import resample
 
+ASSETS = Path(most.__file__).parent / "assets"
 SPEECH = SpeakSettings(max_seconds=1.0, temperature=2.0, top_p=1.0)
 
 
@@ -67,3 +74,24 @@ def running():
 def speech() -> SpeakSettings:
     """How the servers here draw speech."""
     return SPEECH
+
+
+@pytest.fixture
+def slow(engine, monkeypatch):
+    """Speech goes on for long: its end is never chosen."""
+    real = batch.Batch._chosen
+
+    def chosen(self, rows, scores):
+        scores[:, self.processor.vocab.audio_end] = -1e9
+        time.sleep(0.002)
+        return real(self, rows, scores)
+
+    monkeypatch.setattr(batch.Batch, "_chosen", chosen)
+    return engine
+
+
+@pytest.fixture(scope="session")
+def spoken_digits() -> np.ndarray:
+    """A recorded person says three digits; float32 (T,) at 16 kHz."""
+    wav, rate = soundfile.read(ASSETS / "fsdd" / "george.flac", dtype="float32", stop=2 * 8000)
+    return resample(wav, rate, 16000)

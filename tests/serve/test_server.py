@@ -16,22 +16,6 @@ LONG = SpeakSettings(max_seconds=60.0, temperature=2.0, top_p=1.0)
 SAY = {"model": "tiny", "voice": "default", "input": "One two three.", "response_format": "pcm"}
 
 
-@pytest.fixture
-def slow(engine, monkeypatch):
-    """Speech goes on for long: its end is never chosen."""
-    from most.generate import batch
-
-    real = batch.Batch._chosen
-
-    def chosen(self, rows, scores):
-        scores[:, self.processor.vocab.audio_end] = -1e9
-        time.sleep(0.002)
-        return real(self, rows, scores)
-
-    monkeypatch.setattr(batch.Batch, "_chosen", chosen)
-    return engine
-
-
 def gauge(url: str, name: str) -> float:
     found = re.search(rf"^{name} (\S+)$", httpx2.get(f"{url}/metrics").text, re.M)
     assert found is not None, name

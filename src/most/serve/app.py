@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from most.generate.engine import Engine
 from most.serve.errors import Refused, too_large
-from most.serve.routes import audio, chat, models
+from most.serve.routes import audio, chat, models, realtime
 from most.serve.server import Server
 from most.serve.settings import ServeSettings
 
@@ -35,7 +35,7 @@ def create_app(engine: Engine, settings: ServeSettings | None = None, *, name: s
 
     app = FastAPI(title="MoST", lifespan=lifespan, docs_url="/docs", redoc_url=None)
     app.state.server = server
-    for module in (audio, chat, models):
+    for module in (audio, chat, models, realtime):
         app.include_router(module.router)
     app.add_middleware(_Gate, server=server)
     app.add_exception_handler(Refused, _refused)

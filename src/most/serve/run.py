@@ -22,9 +22,14 @@ class GracefulServer(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         server: Server = self.config.app.state.server  # type: ignore[union-attr]
-        stopping = asyncio.create_task(server.worker.stop(server.settings.grace_seconds))
+        stopping = asyncio.create_task(self._stop(server))
         await super().shutdown(sockets)
         await stopping
+
+    async def _stop(self, server: Server) -> None:
+        await server.worker.stop(server.settings.grace_seconds)
+        for talk in list(server.sessions):
+            await talk.close(1001, "the server is stopping")
 
 
 def make_server(app: FastAPI, host: str = "127.0.0.1", port: int = 8000, *, log_level: str = "info") -> GracefulServer:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from fastapi import Request as HttpRequest
+from fastapi import WebSocket
 
 from most.errors import MostError, nearest
 from most.generate.chat import Chat
@@ -35,6 +36,7 @@ class Server:
         self.metrics = Metrics()
         self.worker = Worker(engine, settings, self.metrics)
         self.n_sessions = 0
+        self.sessions: set[WebSocket] = set()
         self._transcripts: OrderedDict[str, tuple[float, str]] = OrderedDict()
 
     def voice(self, name: str | None) -> str | None:

@@ -1,0 +1,120 @@
+"""What was said in a talk: its items in order, and the turns that a model is asked to answer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+
+from most.generate.chat import heard_text
+from most.serve.errors import Refused
+
+Role = Literal["system", "user", "assistant"]
+MAX_ITEMS = 400
+_CHARACTERS_A_SECOND = 15.0
+"""Of speech whose end was not made: how much of a text was heard by then."""
+
+
+@dataclass
+class Item:
+    """One message.
+
+    Args:
+        text, wav: what it holds; of a spoken turn (T,) float32 at the model's rate.
+        transcript: of `wav`.
+        seconds: of an answer's sound that was sent.
+        whole: whether all of an answer's sound was made.
+    """
+
+    id: str
+    role: Role
+    text: str = ""
+    wav: np.ndarray | None = None
+    transcript: str = ""
+    seconds: float = 0.0
+    whole: bool = True
+    aloud: bool = False
+    status: Literal["in_progress", "completed", "incomplete"] = "completed"
+
+    def content(self) -> list[dict[str, Any]]:
+        """As clients read it."""
+        if self.role == "assistant":
+            return [
+                {"type": "output_audio", "transcript": self.text} if self.aloud else _text("output_text", self.text)
+            ]
+        if self.wav is not None:
+            return [{"type": "input_audio", "transcript": self.transcript or None}]
+        return [_text("input_text", self.text)]
+
+    def row(self) -> dict[str, Any]:
+        return {
+            "id": self.id, "object": "realtime.item", "type": "message", "role": self.role, "status": self.status,
+            "content": self.content(),
+        }  # fmt: skip
+
+    def parts(self) -> list[dict[str, Any]]:
+        """As the model reads it."""
+        if self.wav is not None:
+            return [{"type": "audio", "audio": self.wav}]
+        return [{"type": "text", "text": self.text}]
+
+    def cut(self, heard_seconds: float) -> None:
+        """Leave of an answer what was heard of it."""
+        made = self.seconds if self.whole else max(self.seconds, len(self.text) / _CHARACTERS_A_SECOND)
+        if self.text and heard_seconds < made:
+            self.text, self.status = heard_text(self.text, heard_seconds / made), "incomplete"
+            self.seconds, self.whole = heard_seconds, True
+
+
+@dataclass
+class Conversation:
+    """Items, oldest first."""
+
+    items: list[Item] = field(default_factory=list)
+
+    def add(self, item: Item, after: str | None = None) -> list[str]:
+        """Put an item at the end, or behind another. Returns the ids of the oldest ones, which had to go."""
+        if any(i.id == item.id for i in self.items):
+            raise Refused(400, f"item.id: {item.id!r}: is taken", param="item.id")
+        at = len(self.items) if after is None else 0 if after == "root" else self.items.index(self.find(after)) + 1
+        self.items.insert(at, item)
+        gone = [i.id for i in self.items[:-MAX_ITEMS]]
+        del self.items[:-MAX_ITEMS]
+        return gone
+
+    def find(self, item_id: str) -> Item:
+        """Raises Refused where there is none."""
+        for item in self.items:
+            if item.id == item_id:
+                return item
+        raise Refused(400, f"item_id: {item_id!r}: no such item in this conversation", param="item_id")
+
+    def delete(self, item_id: str) -> None:
+        self.items.remove(self.find(item_id))
+
+    def turns(self, instructions: str) -> list[dict[str, Any]]:
+        """Turns up to the user's last, as the model reads them: what one side said in several items is one turn.
+
+        Raises:
+            Refused: there is nothing to answer.
+        """
+        turns: list[dict[str, Any]] = []
+        system = [instructions] if instructions else []
+        for item in self.items:
+            if item.role == "system":
+                system.append(item.text)
+            elif item.role == "assistant" and not item.text:
+                continue
+            elif turns and turns[-1]["role"] == item.role:
+                turns[-1]["content"] += item.parts()
+            else:
+                turns.append({"role": item.role, "content": item.parts()})
+        if not turns or turns[-1]["role"] != "user":
+            raise Refused(400, "response: the user has said nothing that is not answered", code="nothing_to_answer")
+        head = [{"role": "system", "content": [{"type": "text", "text": "\n".join(system)}]}] if system else []
+        return head + turns
+
+
+def _text(kind: str, text: str) -> dict[str, Any]:
+    return {"type": kind, "text": text}

@@ -1,0 +1,84 @@
+"""`/v1/realtime`: the WebSocket around a session."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import secrets
+from typing import Any
+
+from fastapi import APIRouter, WebSocket, WebSocketDisconnect
+
+from most.serve.errors import Refused
+from most.serve.realtime.session import RealtimeSession
+from most.serve.server import Server
+
+router = APIRouter()
+_POLICY, _TRY_LATER, _GOING = 1008, 1013, 1001
+
+
+@router.websocket("/v1/realtime")
+async def realtime(socket: WebSocket, model: str = "default") -> None:
+    server: Server = socket.app.state.server
+    if not _may(server, socket):
+        return await socket.close(_POLICY, "the API key is missing or wrong")
+    await socket.accept("realtime" if "realtime" in socket.scope["subprotocols"] else None)
+    try:
+        server.require_model(model)
+    except Refused as e:
+        return await _refuse(socket, e, _POLICY)
+    if server.n_sessions >= server.settings.max_sessions:
+        return await _refuse(socket, Refused(429, "too many talks are open; try again in a moment"), _TRY_LATER)
+    if not server.worker.accepts:
+        return await _refuse(socket, Refused(503, "the server is stopping"), _GOING)
+    server.n_sessions += 1
+    server.metrics.sessions.set(server.n_sessions)
+    session = RealtimeSession(server, lambda event: _send(socket, event))
+    server.sessions.add(socket)
+    try:
+        await session.open()
+        await _listen(socket, session, server.settings.idle_seconds)
+    except WebSocketDisconnect:
+        pass
+    finally:
+        server.sessions.discard(socket)
+        await session.close()
+        server.n_sessions -= 1
+        server.metrics.sessions.set(server.n_sessions)
+
+
+async def _listen(socket: WebSocket, session: RealtimeSession, idle_seconds: float) -> None:
+    while True:
+        try:
+            text = await asyncio.wait_for(socket.receive_text(), idle_seconds)
+        except TimeoutError:
+            return await socket.close(_GOING, f"nothing was sent for {idle_seconds:g} s")
+        except KeyError:  # bytes, not text
+            await session.handle(None)
+            continue
+        try:
+            event: Any = json.loads(text)
+        except (json.JSONDecodeError, RecursionError):
+            event = None
+        await session.handle(event)
+
+
+async def _send(socket: WebSocket, event: dict[str, Any]) -> None:
+    with contextlib.suppress(RuntimeError, WebSocketDisconnect):  # closed meanwhile
+        await socket.send_text(json.dumps(event, ensure_ascii=False))
+
+
+async def _refuse(socket: WebSocket, error: Refused, code: int) -> None:
+    await _send(socket, {"type": "error", "event_id": "event_0", **error.body})
+    await socket.close(code, error.message[:120])
+
+
+def _may(server: Server, socket: WebSocket) -> bool:
+    """By header, or, for browsers, which cannot set one, by a subprotocol as OpenAI's."""
+    key = server.settings.api_key
+    if key is None:
+        return True
+    given = [socket.headers.get("authorization", "").removeprefix("Bearer ")]
+    given += [p.removeprefix("openai-insecure-api-key.") for p in socket.scope["subprotocols"]]
+    return any(secrets.compare_digest(g.encode(), key.encode()) for g in given)
