@@ -6,7 +6,6 @@ import base64
 import time
 
 import numpy as np
-import openai
 import pytest
 import soxr
 from openai import OpenAI
@@ -20,9 +19,8 @@ LONG = SpeakSettings(max_seconds=60.0, temperature=2.0, top_p=1.0)
 
 
 def client_of(url: str, key: str = "none") -> OpenAI:
-    return OpenAI(
-        base_url=f"{url}/v1", websocket_base_url=f"{url.replace('http', 'ws')}/v1", api_key=key, max_retries=0
-    )
+    socket = f"{url.replace('http', 'ws')}/v1"
+    return OpenAI(base_url=f"{url}/v1", websocket_base_url=socket, api_key=key, max_retries=0)
 
 
 @pytest.fixture
@@ -84,7 +82,6 @@ def test_a_spoken_turn_is_found_heard_and_answered_aloud(talk, engine, spoken_di
         "response.content_part.added", "response.output_audio.done", "response.output_audio_transcript.done",
         "response.content_part.done", "response.output_item.done", "response.done",
     ]  # fmt: skip
-    assert [t for t in order if t in wanted and order.index(t) >= 0][: len(wanted) + 2]
     assert [t for t in dict.fromkeys(order) if t in wanted] == wanted
     started, stopped = (of(events, f"input_audio_buffer.speech_{k}")[0] for k in ("started", "stopped"))
     assert 600 < started.audio_start_ms < 1100
@@ -246,4 +243,3 @@ def test_who_may_talk_and_how_many(engine, running):
             assert "use 'tiny'" in talk.recv().error.message
         with pytest.raises(Exception, match="403"):
             client_of(url, "wrong").realtime.connect(model="tiny").enter()
-    assert openai.__version__
