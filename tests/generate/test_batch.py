@@ -19,6 +19,7 @@ from most.model.build import build_from_backbone
 from most.model.configuration import CACHE
 from most.model.legal import LegalTokens
 from most.model.processing import MostProcessor
+from most.model.router import collect_experts
 from most.sequence import IGNORE, Encoded, Wave
 from most.speech.encoder import build_encoder
 
@@ -247,6 +248,26 @@ def test_a_cancelled_request_is_computed_no_further(latent: Any) -> None:
     assert batch.step() == []
     handle.remove()
     assert calls == [3, 3, 3, 2]
+
+
+def test_tokens_say_which_experts_they_went_to(latent: Any) -> None:
+    """As the router picks them in a forward over prompt and answer at once."""
+    batch, prompted = batch_of(latent), requests(latent)
+    asked = prompted[1]
+    numbers = [batch.add(Request(prompt=p, parts=(part("any"),), routing=p is asked)) for p in prompted]
+    made = drained(batch)
+    assert all(t.before is None for n in (numbers[0], numbers[2]) for t in made[n])
+    tokens = made[numbers[1]]
+    assert tokens[0].before is None
+    assert [t.before[0] for t in tokens[1:]] == [t.id for t in tokens[:-1]]
+    whole = processor_of(latent).collate(
+        [Encoded(np.array([*asked.ids, *(t.id for t in tokens)]), asked.labels, asked.waves)]
+    )
+    with torch.inference_mode(), collect_experts() as experts:
+        latent(**whole)
+    n = len(asked.ids)
+    for k, token in enumerate(tokens[1:]):
+        assert [sorted(e) for e in token.before[1]] == [sorted(layer[n + k].tolist()) for layer in experts]
 
 
 def test_limits_that_allow_nothing_are_refused(latent: Any) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict, deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, Literal
 
@@ -20,6 +20,7 @@ from most.errors import MostError
 from most.generate.draw import pick
 from most.generate.steps import Steps, steps_behind
 from most.model.legal import CLOSED, INSIDE, OUTSIDE, LegalTokens
+from most.model.router import collect_experts
 from most.sequence import Encoded
 
 
@@ -52,10 +53,15 @@ class Part:
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """A prompt, as `SequenceBuilder.prompt` lays it out with its waveforms, and the parts of its answer in order."""
+    """A prompt, as `SequenceBuilder.prompt` lays it out with its waveforms, and the parts of its answer in order.
+
+    Args:
+        routing: whether its tokens say which experts they went to.
+    """
 
     prompt: Encoded
     parts: tuple[Part, ...]
+    routing: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +73,8 @@ class Token:
         part: which of the request's parts it belongs to, from 0.
         ended: why the part ended with it: `stop` where it is one of `Part.until`, `length` at the limit.
         last: whether the request ended with it.
+        before: of a request with `routing`, the token that was read to choose this one, and the experts that it went
+            to, those of each MoE layer; None behind the prompt.
     """
 
     request: int
@@ -74,6 +82,7 @@ class Token:
     id: int
     ended: Literal["", "stop", "length"] = ""
     last: bool = False
+    before: tuple[int, list[list[int]]] | None = None
 
 
 @dataclass
@@ -169,14 +178,20 @@ class Batch:
             inputs = self.processor.collate([r.request.prompt for r in new]).to(self.model.device)
             steps = steps_behind(self.model, inputs)
             scored.append((_Lane(steps, new, inputs["input_ids"][:, -1]), steps.scores))
-        running = [lane for lane in self._lanes if _keep_live(lane)]
-        scored = [(lane, lane.steps(lane.tokens)) for lane in running] + scored
+        read: dict[int, tuple[int, list[list[int]]]] = {}
+        for lane in [lane for lane in self._lanes if _keep_live(lane)]:
+            with collect_experts(any(row.request.routing for row in lane.rows)) as experts:
+                scored.append((lane, lane.steps(lane.tokens)))
+            for k, row in enumerate(lane.rows):
+                if row.request.routing:
+                    read[row.number] = int(lane.tokens[k]), [layer[k].tolist() for layer in experts]
         self._lanes, out = [], []
         for lane, scores in scored:
             chosen = self._chosen(lane.rows, scores)
             for k, row in enumerate(lane.rows):
                 chosen[k], token = self._advance(row, int(chosen[k]))
-                out += [] if token is None else [token]
+                if token is not None:
+                    out.append(replace(token, before=read[row.number]) if row.number in read else token)
             lane.tokens = chosen.to(scores.device)
             self._settle(lane)
         return out

@@ -34,6 +34,7 @@ class _CallState(threading.local):
     def __init__(self) -> None:
         self.modality_ids: torch.Tensor | None = None
         self.logits: list[torch.Tensor] | None = None
+        self.experts: list[torch.Tensor] | None = None
 
 
 _CALL = _CallState()
@@ -64,6 +65,18 @@ def collect_router_logits(enabled: bool = True) -> Iterator[list[torch.Tensor]]:
         yield logits
     finally:
         _CALL.logits = before
+
+
+@contextmanager
+def collect_experts(enabled: bool = True) -> Iterator[list[torch.Tensor]]:
+    """Experts (B * T, top_k) that the MoE layers inside sent each position to, in order of the layers."""
+    experts: list[torch.Tensor] = []
+    before = _CALL.experts
+    _CALL.experts = experts if enabled else None
+    try:
+        yield experts
+    finally:
+        _CALL.experts = before
 
 
 def in_order(result: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
@@ -98,6 +111,8 @@ class ModalityRouterMixin(nn.Module):
         result = self._route(hidden_states) if self.routing else in_order(super().forward(hidden_states))
         if _CALL.logits is not None:
             _CALL.logits.append(result[0])
+        if _CALL.experts is not None:
+            _CALL.experts.append(result[2])
         return result[::-1] if self.reverses else result
 
     @property
