@@ -5,11 +5,13 @@ from __future__ import annotations
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import FileResponse, JSONResponse
+from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -19,8 +21,9 @@ from most.serve.routes import audio, chat, models, realtime
 from most.serve.server import Server
 from most.serve.settings import ServeSettings
 
-OPEN_PATHS = ("/healthz", "/metrics")
-"""Need no key."""
+OPEN_PATHS = ("/", "/healthz", "/metrics")
+"""Need no key, as the files of the page do not."""
+PAGE = Path(__file__).parent / "page"
 
 
 def create_app(engine: Engine, settings: ServeSettings | None = None, *, name: str = "most") -> FastAPI:
@@ -37,6 +40,8 @@ def create_app(engine: Engine, settings: ServeSettings | None = None, *, name: s
     app.state.server = server
     for module in (audio, chat, models, realtime):
         app.include_router(module.router)
+    app.mount("/page", StaticFiles(directory=PAGE), name="page")
+    app.add_api_route("/", lambda: FileResponse(PAGE / "index.html"), include_in_schema=False)
     app.add_middleware(_Gate, server=server)
     app.add_exception_handler(Refused, _refused)
     app.add_exception_handler(RequestValidationError, _invalid)
@@ -102,7 +107,12 @@ class _Gate:
 
     def _may(self, path: str, authorization: bytes) -> bool:
         key = self.server.settings.api_key
-        return key is None or path in OPEN_PATHS or secrets.compare_digest(authorization, f"Bearer {key}".encode())
+        return (
+            key is None
+            or path in OPEN_PATHS
+            or path.startswith("/page/")
+            or secrets.compare_digest(authorization, f"Bearer {key}".encode())
+        )
 
 
 async def _answer(refused: Refused, scope: Scope, receive: Receive, send: Send) -> None:

@@ -23,7 +23,7 @@ class Item:
     Args:
         text, wav: what it holds; of a spoken turn (T,) float32 at the model's rate.
         transcript: of `wav`.
-        seconds: of an answer's sound that was sent.
+        seconds: of an answer's sound, as far as it was heard; `sent_seconds` of all that was sent.
         whole: whether all of an answer's sound was made.
     """
 
@@ -33,6 +33,7 @@ class Item:
     wav: np.ndarray | None = None
     transcript: str = ""
     seconds: float = 0.0
+    sent_seconds: float = 0.0
     whole: bool = True
     aloud: bool = False
     status: Literal["in_progress", "completed", "incomplete"] = "completed"

@@ -7,7 +7,7 @@ import base64
 import time
 import uuid
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -15,6 +15,7 @@ import soxr
 from pydantic import ValidationError
 
 from most.errors import MostError
+from most.generate.batch import Token
 from most.generate.chat import Chat
 from most.generate.engine import TRANSCRIBE_PROMPT
 from most.generate.stream import Ended, Said, Written
@@ -289,10 +290,10 @@ class RealtimeSession:
             raise Refused(400, f"item_id: {item.id!r}: is no spoken answer", param="item_id")
         if self._response is not None and self._response.item is item:
             await self._stop("client_cancelled")
-        if not 0 <= end_ms <= 1000 * item.seconds + 1:
-            message = f"audio_end_ms: {end_ms}: the answer has {round(1000 * item.seconds)} ms"
+        if not 0 <= end_ms <= 1000 * item.sent_seconds + 1:
+            message = f"audio_end_ms: {end_ms}: the answer has {round(1000 * item.sent_seconds)} ms"
             raise Refused(400, message, param="audio_end_ms")
-        await self._cut(item, end_ms / 1000)
+        await self._cut(item, min(end_ms / 1000, item.seconds))
 
     async def _cut(self, item: Item, seconds: float) -> None:
         item.cut(seconds)
@@ -369,11 +370,15 @@ class RealtimeSession:
         try:
             async with self.server.worker.admit() as place:
                 turn = await asyncio.to_thread(chat.turn, content, voice=session.aloud)
-                stream = place.submit(turn.request, voice)
+                routing = bool(session.include)
+                tokens: list[Token] = []  # filled by the worker's thread
+                request = replace(turn.request, routing=routing)
+                stream = place.submit(request, voice, tokens.append if routing else None)
                 await self._begin_item(response)
                 begun = True
                 resample = None
                 async for event in stream:
+                    await self._routing(tokens, response)
                     if isinstance(event, Written):
                         item.text += event.text
                         kind = "output_audio_transcript" if session.aloud else "output_text"
@@ -386,6 +391,7 @@ class RealtimeSession:
                         resample = resample or soxr.ResampleStream(event.sample_rate, rate, 1, dtype="float32")
                         await self._sound(resample.resample_chunk(event.waveform), head)
                         item.seconds += len(event.waveform) / event.sample_rate
+                        item.sent_seconds = item.seconds
                     else:
                         item.text, item.whole = event.text, True
                         if resample is not None:
@@ -431,6 +437,12 @@ class RealtimeSession:
         row["output"] = [item.row()] if begun else []
         await self.emit("response.done", response=row)
 
+    async def _routing(self, tokens: list[Token], response: _Response) -> None:
+        """Which experts the tokens so far went to, for clients that asked; an event that OpenAI's API does not have."""
+        rows = [_routed(self.server, tokens.pop(0)) for _ in range(len(tokens))]
+        if rows := [row for row in rows if row]:
+            await self.emit("response.routing", response_id=response.id, tokens=rows)
+
     async def _sound(self, wav: np.ndarray, head: dict[str, Any]) -> None:
         if len(wav):
             await self.emit("response.output_audio.delta", **head, delta=base64.b64encode(pcm16(wav)).decode())
@@ -472,6 +484,17 @@ def _usage(n_prompt: int, end: Ended) -> dict[str, Any]:
         "input_tokens": n_prompt, "output_tokens": end.n_tokens, "total_tokens": n_prompt + end.n_tokens,
         "output_token_details": {"audio_tokens": units, "text_tokens": end.n_tokens - units},
     }  # fmt: skip
+
+
+def _routed(server: Server, token: Token) -> dict[str, Any] | None:
+    if token.before is None:
+        return None
+    number, experts = token.before
+    processor = server.engine.processor
+    if processor.vocab.is_unit(number):
+        return {"kind": "unit", "text": str(processor.vocab.unit_of(number)), "experts": experts}
+    kind = "text" if number < processor.vocab.text_size else "marker"
+    return {"kind": kind, "text": processor.tokenizer.decode([number]), "experts": experts}
 
 
 def _new(kind: str) -> str:

@@ -7,8 +7,9 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
+from most.model.install import routers
 from most.serve.errors import stopping
-from most.serve.server import DEFAULT_VOICE, server_of
+from most.serve.server import DEFAULT_VOICE, Server, server_of
 
 router = APIRouter()
 
@@ -43,5 +44,18 @@ def _model(request: Request) -> dict[str, Any]:
     codec = server.engine.codec
     return {
         "id": server.name, "object": "model", "created": server.begun, "owned_by": "most",
-        "voices": [DEFAULT_VOICE, *(codec.speakers if codec else ())],
+        "voices": [DEFAULT_VOICE, *(codec.speakers if codec else ())], "experts": _experts(server),
     }  # fmt: skip
+
+
+def _experts(server: Server) -> dict[str, Any]:
+    """Of each MoE layer the group of each expert: 0 text, 1 audio, 2 both."""
+    language_model = server.engine.model.language_model
+    installed = routers(language_model)
+    groups = [
+        [0 if expert in r.partition.groups[0] else 1 for expert in range(r.partition.num_experts)]
+        if r.routing else [2] * r.partition.num_experts
+        for r in installed
+    ]  # fmt: skip
+    n_layers = server.engine.model.config.get_text_config().num_hidden_layers
+    return {"first_layer": n_layers - len(groups), "groups": groups}
