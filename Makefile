@@ -29,7 +29,7 @@ $(VENV)/.demo: pyproject.toml
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.demo
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[codec,data,dialogue,eval,lora,ray,report,room,speak,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[codec,data,dialogue,eval,lora,ray,report,room,serve,speak,dev]'
 	touch $@
 
 clean:
