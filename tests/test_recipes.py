@@ -15,7 +15,7 @@ RECIPES = Path(__file__).resolve().parents[1] / "recipes"
 
 
 OURS = sorted(p for p in RECIPES.rglob("*.yaml") if p.parent.name != "cluster")
-"""Those for clusters are other programs'; tests/train/test_check_parallel.py and tests/serve/test_cluster.py read them."""
+"""Those for clusters are other programs'; test_check_parallel.py and test_cluster.py read them."""
 
 
 @pytest.mark.parametrize("path", OURS, ids=lambda p: str(p.relative_to(RECIPES)))
