@@ -60,6 +60,34 @@ def test_a_resumed_run_is_the_unbroken_run_bit_for_bit(recipe, quietly, monkeypa
     assert len(losses[0]) == 6
 
 
+@pytest.mark.parametrize(("steps", "decay_steps"), [(5, 1), (8, 3)], ids=["shorter", "longer"])
+def test_the_length_may_change_while_the_learning_rate_is_constant(recipe, quietly, monkeypatch, steps, decay_steps):
+    class Killed(BaseException):
+        pass
+
+    step = MostTrainer.training_step
+
+    def dies(self, *args, **kwargs):
+        if self.state.global_step == 4:
+            raise Killed
+        return step(self, *args, **kwargs)
+
+    wsd = {"schedule": "wsd", "warmup_steps": 1}
+    whole = quietly(recipe("whole", **wsd, steps=steps, decay_steps=decay_steps))
+    monkeypatch.setattr(MostTrainer, "training_step", dies)
+    with pytest.raises(Killed):
+        quietly(recipe("changed", **wsd, steps=6, decay_steps=2))
+    monkeypatch.undo()
+    assert newest_sound(recipe("changed").output, print).name == "checkpoint-3"
+    with pytest.raises(MostError, match="another steps"):  # the decay would have begun
+        quietly(recipe("changed", **wsd, steps=steps, decay_steps=steps - 2))
+    with pytest.raises(MostError, match="another learning_rate"):
+        quietly(recipe("changed", **wsd, steps=steps, decay_steps=decay_steps, learning_rate=1.0))
+    changed = quietly(recipe("changed", **wsd, steps=steps, decay_steps=decay_steps))
+    a, b = load_file(whole / "model.safetensors"), load_file(changed / "model.safetensors")
+    assert all(torch.equal(a[name], b[name]) for name in a)
+
+
 def test_accumulation_equals_the_large_batch(recipe, quietly):
     losses = {}
     for micro in (10, 5):

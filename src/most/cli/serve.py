@@ -20,6 +20,9 @@ def serve(
     api_key: Annotated[
         str | None, typer.Option(envvar="MOST_API_KEY", help="Clients must send it; also MOST_API_KEY.")
     ] = None,
+    bits: Annotated[
+        int | None, typer.Option(help="Keep weights in 8 or 4 bits: less memory, more tokens a second.")
+    ] = None,
     max_running: Annotated[int, typer.Option(help="Requests computed together.")] = 8,
     max_waiting: Annotated[int, typer.Option(help="Requests that wait; more are refused (429).")] = 64,
     max_megabytes: Annotated[float, typer.Option(help="Of one request (413).")] = 25.0,
@@ -47,7 +50,7 @@ def serve(
             f"most: warning: {host} is reachable by others and no --api-key is set: whoever reaches it may use it"
         )
     folder = model or default_model_dir()
-    app = create_app(load_engine(model, codec), settings, name=name or model_name(folder))
+    app = create_app(load_engine(model, codec, bits), settings, name=name or model_name(folder))
     make_server(app, host, port).run()
 
 

@@ -24,7 +24,7 @@ Temperature = Annotated[float, typer.Option(help="Of speech; 0 takes the most li
 Seed = Annotated[int, typer.Option(help="Of speech's draw.")]
 
 
-def load_engine(model: Path | None, codec: Path | None) -> Engine:
+def load_engine(model: Path | None, codec: Path | None, bits: int | None = None) -> Engine:
     """The named model and codec, or those that ship.
 
     Raises:
@@ -33,7 +33,7 @@ def load_engine(model: Path | None, codec: Path | None) -> Engine:
     from most.generate.engine import Engine
     from most.model.load import default_model_dir
 
-    return Engine.load(default_model_dir() if model is None else model, codec)
+    return Engine.load(default_model_dir() if model is None else model, codec, bits=bits)
 
 
 def transcribe(

@@ -35,10 +35,11 @@ class MostSubject:
 
     @classmethod
     def load(
-        cls, folder: str | Path, *, codec: Path | None = None, device: str = "cpu", **settings: object
-    ) -> MostSubject:
+        cls, folder: str | Path, *, codec: Path | None = None, device: str = "cpu", bits: int | None = None,
+        **settings: object,
+    ) -> MostSubject:  # fmt: skip
         """From a model's folder or hub id; `settings` are those of the constructor."""
-        return cls(Engine.load(folder, codec, device), str(folder), **settings)  # type: ignore[arg-type]
+        return cls(Engine.load(folder, codec, device, bits), str(folder), **settings)  # type: ignore[arg-type]
 
     def transcribe(self, audios: Sequence[Audio], *, max_new_tokens: int = 256) -> list[str]:
         return self.engine.transcribe(audios, batch_size=self.batch_size, max_new_tokens=max_new_tokens)

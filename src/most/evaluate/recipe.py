@@ -27,7 +27,7 @@ class EvalRecipe:
         workers: processes, each with its copy of the model; threads: of each, the cores divided by the workers.
         codec: folder of the speech codec; the shipped one when absent. speaker: its voice, its main one when absent.
         temperature: of speech; 0 takes the most likely unit.
-        device: where the model runs, as torch names it.
+        device: where the model runs, as torch names it. bits: of its weights, 8 or 4; as they are when absent.
     """
 
     tasks: dict[str, dict[str, Any]]
@@ -40,6 +40,7 @@ class EvalRecipe:
     speaker: str | None = None
     temperature: float = 0.9
     device: str = "cpu"
+    bits: int | None = None
 
     def __post_init__(self) -> None:
         if not self.tasks:

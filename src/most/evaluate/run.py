@@ -166,7 +166,8 @@ def _answered(folder: Path, task: Task) -> set[str]:
 def _affects(recipe: EvalRecipe) -> dict[str, Any]:
     """What changes answers, of the recipe."""
     codec = str(recipe.codec) if recipe.codec else None
-    return {"codec": codec, "speaker": recipe.speaker, "temperature": recipe.temperature}
+    return {"codec": codec, "speaker": recipe.speaker, "temperature": recipe.temperature,
+            **({} if recipe.bits is None else {"bits": recipe.bits})}  # fmt: skip
 
 
 def _claim(folder: Path, settings: Any) -> None:

@@ -26,10 +26,12 @@ def capabilities_of(model: str | Path) -> frozenset[Capability]:
 def open_subject(recipe: EvalRecipe, model: str | Path) -> Subject:
     """The model, loaded as the recipe says."""
     if not _is_most(model):
+        if recipe.bits is not None:
+            raise MostError("bits", recipe.bits, "are for a MoST; leave them out for a text model")
         return TextSubject.load(model, batch_size=recipe.batch_size, device=recipe.device)
     return MostSubject.load(
-        model, codec=recipe.codec, device=recipe.device, batch_size=recipe.batch_size, speaker=recipe.speaker,
-        temperature=recipe.temperature,
+        model, codec=recipe.codec, device=recipe.device, bits=recipe.bits, batch_size=recipe.batch_size,
+        speaker=recipe.speaker, temperature=recipe.temperature,
     )  # fmt: skip
 
 

@@ -19,6 +19,7 @@ from most.generate.draw import row_seeds
 from most.generate.stream import Assembler, Ended, Said, Written
 from most.manifest import AudioRef
 from most.model.load import codec_dir_of, load_most
+from most.model.weight_only import pack_weights
 from most.sequence import Encoded
 from most.speech.codec import Codec
 from most.speech.vocoder.stream import StreamSettings
@@ -91,9 +92,17 @@ class Engine:
             raise MostError("codec", codec.n_units, f"has another number of units than the model ({processor.n_units})")
 
     @classmethod
-    def load(cls, folder: str | Path, codec: str | Path | None = None, device: str = "cpu") -> Engine:
-        """Load a model folder or hub id, with the codec named, the one it brings along, or the shipped one."""
+    def load(
+        cls, folder: str | Path, codec: str | Path | None = None, device: str = "cpu", bits: int | None = None
+    ) -> Engine:
+        """Load a model folder or hub id, with the codec named, the one it brings along, or the shipped one.
+
+        Args:
+            bits: keep weights in 8 or 4 bits (`most.model.weight_only`); as they are when left out.
+        """
         model, processor = load_most(folder)
+        if bits is not None:
+            pack_weights(model, bits)
         return cls(model.to(device), processor, Codec.load(codec or codec_dir_of(folder)))  # type: ignore[arg-type]
 
     def transcribe(

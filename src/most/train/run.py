@@ -44,6 +44,7 @@ from most.train.watch.watch import Watch
 
 __all__ = ["build_dataset", "train"]
 RECIPE = "recipe.json"
+LENGTH = ("steps", "decay_steps")
 """In a run's output: what it was started with, written once all checks have passed."""
 
 
@@ -215,10 +216,23 @@ def _check_recipe(recipe: TrainRecipe, echo: Callable[[str], Any]) -> None:
         return
     before, plain = json.loads(path.read_text(encoding="utf-8")), to_plain(recipe)
     changed = [key for key in plain if before.get(key) != plain[key]]
-    if fixed := [key for key in changed if key not in FREE_TO_CHANGE]:
+    free = {*FREE_TO_CHANGE, *(LENGTH if _length_may_change(recipe, before) else ())}
+    if fixed := [key for key in changed if key not in free]:
         raise MostError("output", recipe.output, f"holds a run with another {fixed[0]}; choose another output")
     if changed:
         echo(f"  goes on with another {', '.join(changed)}")
+
+
+def _length_may_change(recipe: TrainRecipe, before: dict[str, Any]) -> bool:
+    """Whether the run is where it would be, too, had it been planned for another number of steps.
+
+    The order of examples does not hang on the number; the learning rate does not while it is constant.
+    """
+    if recipe.schedule not in ("wsd", "constant") or before.get("schedule") != recipe.schedule:
+        return False
+    passed = max(map(checkpoint.step_of, checkpoint.checkpoints(recipe.output)), default=0)
+    ends = (before["steps"] - (before["decay_steps"] or 0), recipe.steps - (recipe.decay_steps or 0))
+    return passed <= min(ends)
 
 
 def _newest(output: Path, trainer: MostTrainer, echo: Callable[[str], Any]) -> Path | None:
