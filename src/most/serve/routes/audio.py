@@ -165,7 +165,7 @@ async def speech(request: Request, asked: SpeechRequest) -> Response:
         first = await anext(sound)  # what fails before any sound is an error, not a broken file
     except StopAsyncIteration:
         place.close()
-        raise Refused(500, "the model said nothing; try another seed", code="silent") from None
+        raise Refused(422, "the model said nothing; try another seed", code="silent") from None
     except BaseException:
         place.close()
         raise

@@ -229,7 +229,7 @@ def _first_sound(answer: _Answer, sounds: Sequence[Said]) -> None:
 
 def _audio(answer: _Answer, sounds: Sequence[Said], end: Ended) -> dict[str, Any]:
     if not sounds:
-        raise Refused(500, "the model said nothing; try another seed", code="silent")
+        raise Refused(422, "the model said nothing; try another seed", code="silent")
     encoding = "pcm" if answer.encoding == "pcm16" else str(answer.encoding)
     encoder = AudioEncoder(encoding, sounds[0].sample_rate)
     data = encoder.add(np.concatenate([s.waveform for s in sounds])) + encoder.end()
