@@ -11,7 +11,8 @@ from most.generate.chat import heard_text
 from most.serve.errors import Refused
 
 Role = Literal["system", "user", "assistant"]
-MAX_ITEMS = 400
+MAX_ITEMS, MAX_SAMPLES = 400, 600 * 16000
+"""Of one talk: what a client may make a server keep."""
 _CHARACTERS_A_SECOND = 15.0
 """Of speech whose end was not made: how much of a text was heard by then."""
 
@@ -80,9 +81,15 @@ class Conversation:
             raise Refused(400, f"item.id: {item.id!r}: is taken", param="item.id")
         at = len(self.items) if after is None else 0 if after == "root" else self.items.index(self.find(after)) + 1
         self.items.insert(at, item)
-        gone = [i.id for i in self.items[:-MAX_ITEMS]]
-        del self.items[:-MAX_ITEMS]
+        gone = []
+        while len(self.items) > 1 and (len(self.items) > MAX_ITEMS or self.n_samples > MAX_SAMPLES):
+            gone.append(self.items.pop(0).id)
         return gone
+
+    @property
+    def n_samples(self) -> int:
+        """Of all spoken turns."""
+        return sum(len(i.wav) for i in self.items if i.wav is not None)
 
     def find(self, item_id: str) -> Item:
         """Raises Refused where there is none."""
