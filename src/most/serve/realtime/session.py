@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import logging
 import time
 import uuid
 from collections.abc import Awaitable, Callable
@@ -27,6 +28,7 @@ from most.serve.realtime.conversation import Conversation, Item
 from most.serve.realtime.turns import SAMPLE_RATE, TurnDetector
 from most.serve.server import Server
 
+log = logging.getLogger(__name__)
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 _SHORTEST_TURN_SECONDS = 0.1
 
@@ -38,8 +40,6 @@ class _Response:
     id: str
     item: Item
     task: asyncio.Task[None] | None = None
-    first_sound: float = 0.0
-    """When the first sound was sent."""
     reason: str = ""
     """Why it was broken off."""
 
@@ -80,6 +80,8 @@ class RealtimeSession:
         self._turn_item = ""
         """The id that the turn being spoken will have."""
         self._response: _Response | None = None
+        self._playing_since = 0.0
+        """When the first sound of the last answer was sent; 0 before."""
         self._answers = 0
         self._tasks: set[asyncio.Task[Any]] = set()
 
@@ -116,6 +118,7 @@ class RealtimeSession:
             error = Refused(400, f"{param}: {worst['msg']}", param=param).body["error"]
             await self.emit("error", error={**error, "event_id": event_id})
         except (KeyError, TypeError, ValueError) as e:
+            log.info("an event could not be handled", exc_info=True)
             error = Refused(400, f"{event['type']}: a field is missing or of a wrong kind ({e})").body["error"]
             await self.emit("error", error={**error, "event_id": event_id})
 
@@ -324,8 +327,6 @@ class RealtimeSession:
         if heard < last.seconds or not last.whole:
             await self._cut(last, heard)
 
-    _playing_since = 0.0
-
     async def _stop(self, reason: str) -> None:
         response = self._response
         if response is not None and response.task is not None:
@@ -384,9 +385,9 @@ class RealtimeSession:
                         kind = "output_audio_transcript" if session.aloud else "output_text"
                         await self.emit(f"response.{kind}.delta", **head, delta=event.text)
                     elif isinstance(event, Said):
-                        if not response.first_sound:
-                            response.first_sound = self._playing_since = time.monotonic()
-                            self.server.metrics.first_audio.observe(response.first_sound - place.begun)
+                        if not self._playing_since:
+                            self._playing_since = time.monotonic()
+                            self.server.metrics.first_audio.observe(self._playing_since - place.begun)
                         rate = session.audio.output.format.rate
                         resample = resample or soxr.ResampleStream(event.sample_rate, rate, 1, dtype="float32")
                         await self._sound(resample.resample_chunk(event.waveform), head)
