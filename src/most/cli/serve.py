@@ -46,9 +46,8 @@ def serve(
         max_seconds=max_seconds, request_seconds=request_seconds, grace_seconds=grace_seconds,
     )  # fmt: skip
     if host not in ("127.0.0.1", "localhost", "::1") and api_key is None:
-        typer.echo(
-            f"most: warning: {host} is reachable by others and no --api-key is set: whoever reaches it may use it"
-        )
+        warning = f"{host} is reachable by others and no --api-key is set: whoever reaches it may use it"
+        typer.echo(f"most: warning: {warning}", err=True)
     folder = model or default_model_dir()
     app = create_app(load_engine(model, codec, bits), settings, name=name or model_name(folder))
     make_server(app, host, port).run()
