@@ -154,3 +154,30 @@ def test_stopping_lets_what_runs_finish_and_ends_what_does_not(slow, engine, run
         thread.join(20)
     assert ended["text"] in ("stop", "length")
     assert "the server is stopping" in str(ended["speech"])
+
+
+def test_what_export_leaves_is_served_as_a_model_that_only_writes(tiny_most, engine, running, tmp_path):
+    from most.convert.export import export
+    from most.generate.engine import Engine
+
+    export(tiny_most, tmp_path / "text", "text")
+    plain = Engine.load(tmp_path / "text")
+    asked = [{"role": "user", "content": "one two"}]
+    with running(plain) as url:
+        client = openai.OpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0)
+        made = client.chat.completions.create(model="tiny", messages=asked, max_tokens=9)
+        assert [made.choices[0].message.content] == engine.write([asked], max_new_tokens=9), "as the whole model writes"
+        assert client.models.list().data[0].voices == ["default"]
+        for refused in (
+            lambda: client.audio.speech.create(**SAY),
+            lambda: client.audio.transcriptions.create(model="tiny", file=("a.wav", b"RIFF")),
+            lambda: client.chat.completions.create(
+                model="tiny", messages=asked, modalities=["text", "audio"], audio={"voice": "default", "format": "wav"}
+            ),
+        ):
+            with pytest.raises(openai.BadRequestError, match=r"cannot speak|no audio encoder"):
+                refused()
+        with openai.OpenAI(
+            base_url=f"{url}/v1", websocket_base_url=f"{url.replace('http', 'ws')}/v1", api_key="none"
+        ).realtime.connect(model="tiny") as talk:
+            assert "no audio encoder" in talk.recv().error.message

@@ -19,6 +19,7 @@ from most.generate.draw import row_seeds
 from most.generate.stream import Assembler, Ended, Said, Written
 from most.manifest import AudioRef
 from most.model.load import codec_dir_of, load_most
+from most.model.plain import is_plain, load_plain
 from most.model.weight_only import pack_weights
 from most.sequence import Encoded
 from most.speech.codec import Codec
@@ -97,13 +98,17 @@ class Engine:
     ) -> Engine:
         """Load a model folder or hub id, with the codec named, the one it brings along, or the shipped one.
 
+        A plain language model, such as `most export` writes, gets none: it only writes.
+
         Args:
             bits: keep weights in 8 or 4 bits (`most.model.weight_only`); as they are when left out.
         """
-        model, processor = load_most(folder)
+        plain = is_plain(folder)
+        model, processor = load_plain(folder) if plain else load_most(folder)
         if bits is not None:
             pack_weights(model, bits)
-        return cls(model.to(device), processor, Codec.load(codec or codec_dir_of(folder)))  # type: ignore[arg-type]
+        own = None if plain else Codec.load(codec or codec_dir_of(folder))
+        return cls(model.to(device), processor, own)  # type: ignore[arg-type]
 
     def transcribe(
         self,

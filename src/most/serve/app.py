@@ -15,6 +15,7 @@ from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from most.errors import MostError
 from most.generate.engine import Engine
 from most.serve.errors import Refused, too_large
 from most.serve.routes import audio, chat, models, realtime
@@ -44,6 +45,7 @@ def create_app(engine: Engine, settings: ServeSettings | None = None, *, name: s
     app.add_api_route("/", lambda: FileResponse(PAGE / "index.html"), include_in_schema=False)
     app.add_middleware(_Gate, server=server)
     app.add_exception_handler(Refused, _refused)
+    app.add_exception_handler(MostError, _mistaken)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
     return app
@@ -52,6 +54,11 @@ def create_app(engine: Engine, settings: ServeSettings | None = None, *, name: s
 async def _refused(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, Refused)
     return JSONResponse(error.body, status_code=error.status, headers=error.headers)
+
+
+async def _mistaken(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, MostError)
+    return await _refused(request, Refused.of(error))
 
 
 async def _invalid(request: Request, error: Exception) -> JSONResponse:

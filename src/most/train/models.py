@@ -15,10 +15,10 @@ import torch
 from transformers import AutoConfig, AutoTokenizer
 
 from most.errors import MostError
-from most.model.build import build_from_backbone
-from most.model.load import load_backbone, load_most
+from most.model.load import load_most
 from most.model.modeling import MostForConditionalGeneration
-from most.model.processing import MostProcessor, add_speech_tokens
+from most.model.plain import is_plain, load_plain
+from most.model.processing import MostProcessor
 from most.train.preflight import CONVERSION
 from most.train.recipe import TrainRecipe
 
@@ -78,18 +78,6 @@ class Trained:
             (folder / CONVERSION).write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
 
 
-def is_plain(source: Path) -> bool:
-    """Whether a folder or hub id is a language model that has not been converted.
-
-    Raises:
-        MostError: it has no config that transformers reads.
-    """
-    try:
-        return AutoConfig.from_pretrained(str(source)).model_type != "most"
-    except Exception as e:  # transformers and the hub client raise many kinds
-        raise MostError("model", source, "holds no config that transformers reads; give a model's folder") from e
-
-
 def open_model(recipe: TrainRecipe, **load: Any) -> Trained:
     """Load what the recipe names, in float32, with its balance loss and kernel.
 
@@ -101,15 +89,10 @@ def open_model(recipe: TrainRecipe, **load: Any) -> Trained:
     """
     plain = is_plain(recipe.model)
     if plain:
-        lm, tokenizer = load_backbone(recipe.model)
-        dtype = lm.dtype
-        text_size = add_speech_tokens(tokenizer, n_units=1)
-        model = build_from_backbone(lm, tokenizer_size=text_size, n_units=1, modality_routing=False, seed=recipe.seed)
-        vocab_size = model.vocab.vocab_size
-        processor = MostProcessor(tokenizer=tokenizer, text_size=text_size, n_units=1, vocab_size=vocab_size)
+        model, processor = load_plain(recipe.model, seed=recipe.seed)
     else:
         model, processor = load_most(recipe.model, **load)
-        dtype = model.dtype
+    dtype = model.dtype
     model.float()
     if recipe.balance_loss_alpha is not None:
         model.config.balance_loss_alpha = recipe.balance_loss_alpha

@@ -19,13 +19,14 @@ from most.data.dataset import Collator
 from most.errors import MostError
 from most.files import held, is_disk_full, write_text
 from most.model.configuration import MostConfig
+from most.model.plain import is_plain
 from most.plan.line import estimate_line
 from most.settings import to_plain
 from most.train import checkpoint
 from most.train.checkpoint import newest_sound
 from most.train.corpus import build_dataset, sources_of
 from most.train.heldout import HELD_OUT, HeldOut, forgetting, read_held_out
-from most.train.models import Trained, is_plain, open_model
+from most.train.models import Trained, open_model
 from most.train.parallel import (
     accumulation_steps,
     check_parallel,

@@ -10,6 +10,7 @@ from typing import Any
 
 from fastapi import APIRouter, WebSocket, WebSocketDisconnect
 
+from most.errors import MostError
 from most.serve.errors import Refused
 from most.serve.realtime.session import RealtimeSession
 from most.serve.server import Server
@@ -32,9 +33,12 @@ async def realtime(socket: WebSocket, model: str = "default") -> None:
         return await _refuse(socket, Refused(429, "too many talks are open; try again in a moment"), _TRY_LATER)
     if not server.worker.accepts:
         return await _refuse(socket, Refused(503, "the server is stopping"), _GOING)
+    try:
+        session = RealtimeSession(server, lambda event: _send(socket, event))
+    except MostError as e:  # a model without ears
+        return await _refuse(socket, Refused.of(e), _POLICY)
     server.n_sessions += 1
     server.metrics.sessions.set(server.n_sessions)
-    session = RealtimeSession(server, lambda event: _send(socket, event))
     server.sessions.add(socket)
     try:
         await session.open()
