@@ -232,7 +232,7 @@ def test_what_is_wrong_with_an_event_is_said_and_the_talk_goes_on(talk, event, m
 
 
 def test_who_may_talk_and_how_many(engine, running):
-    with running(engine, api_key="k", max_sessions=1, idle_seconds=0.5) as url:
+    with running(engine, api_key="k", max_sessions=1, idle_seconds=3.0) as url:
         with client_of(url, "k").realtime.connect(model="tiny") as talk:
             assert talk.recv().type == "session.created"
             with client_of(url, "k").realtime.connect(model="tiny") as second:
