@@ -10,6 +10,7 @@ from most.data.facts.breaking_in import cuts
 from most.errors import MostError
 from most.generate.chat import Chat, heard_text
 from most.generate.engine import Engine, SpeakSettings
+from most.generate.stream import Written
 
 SHORT = SpeakSettings(max_seconds=0.4, seed=3)
 
@@ -84,6 +85,23 @@ def test_speech_takes_what_is_left_of_the_context_and_says_that_it_was_cut(engin
         assert len(answer.speech.units) <= left + 2
         assert not answer.speech.truncated or len(answer.speech.units) >= left
     assert answer.forgotten > 0
+
+
+def test_a_streamed_answer_is_the_answer(engine):
+    asked, streamed = (Chat(engine, settings=SHORT, max_new_tokens=6) for _ in range(2))
+    for said, voice in (("one two", False), (wave(), True), ("three", False)):
+        expected = asked.ask(said, voice=voice)
+        *events, answer = streamed.stream(said, voice=voice)
+        assert "".join(e.text for e in events if isinstance(e, Written)) == answer.text == expected.text
+        if voice:
+            assert answer.speech.units.tolist() == expected.speech.units.tolist()
+            assert len(answer.speech.waveform) == len(expected.speech.waveform)
+    assert [t["content"] for t in streamed.history[1::2]] == [t["content"] for t in asked.history[1::2]]
+    before = list(streamed.history)
+    broken = streamed.stream("four")
+    next(broken)
+    broken.close()
+    assert streamed.history == before
 
 
 def test_what_the_system_says_stays(chat, engine, monkeypatch):

@@ -6,7 +6,7 @@ import json as jsonlib
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -15,7 +15,7 @@ from most.cli.speech import CodecDir, Model, Seed, Speaker, Temperature, load_en
 from most.errors import MostError
 
 if TYPE_CHECKING:
-    from most.generate.chat import Answer, Chat
+    from most.generate.chat import Answer, Chat, Said
 
 
 def chat(
@@ -100,10 +100,11 @@ class _Session:
         """One turn: ask, print, write, play."""
         try:
             said = asked.file or asked.text if asked.mic_seconds is None else recorded(asked.mic_seconds)
-            answer = self.chat.ask(said, voice=self.aloud)
+            answer = self.chat.ask(said, voice=self.aloud) if self.json else self._as_it_comes(said)
         except KeyboardInterrupt:
             if not sys.stdin.isatty():
                 raise
+            print(flush=True)
             _note("stopped; this turn is forgotten")
             return
         self.n_turns += 1
@@ -112,11 +113,22 @@ class _Session:
         row: dict[str, object] = {"turn": self.n_turns}
         row |= {"asked": asked.text} if asked.text else {"heard": str(asked.file or "microphone")}
         row |= {"text": answer.text, "forgotten_turns": answer.forgotten}
-        if not self.json:
-            print(answer.text or "(nothing)", flush=True)
         row |= self._speech(answer)
         if self.json:
             print(jsonlib.dumps(row, ensure_ascii=False), flush=True)
+
+    def _as_it_comes(self, said: Said) -> Answer:
+        """An answer that is printed while it is written."""
+        *_, answer = (self._printed(event) for event in self.chat.stream(said, voice=self.aloud))
+        print("" if answer.text else "(nothing)", flush=True)
+        return answer
+
+    def _printed(self, event: Any) -> Any:
+        from most.generate.stream import Written
+
+        if isinstance(event, Written):
+            print(event.text, end="", flush=True)
+        return event
 
     def _speech(self, answer: Answer) -> dict[str, object]:
         speech = answer.speech

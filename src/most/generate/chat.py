@@ -7,6 +7,7 @@ assistant said stays its text, and a turn that was broken into ends behind the l
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ import numpy as np
 from most.errors import MostError
 from most.generate.batch import Request
 from most.generate.engine import Engine, SpeakSettings, Speech
+from most.generate.stream import Ended, Written
+from most.generate.stream import Said as Sound
 from most.manifest import AudioRef
 
 _WORD = re.compile(r"\S+")
@@ -88,6 +91,26 @@ class Chat:
         )  # fmt: skip
         self.answered(turn, answer.text)
         return answer
+
+    def stream(self, said: Said, *, voice: bool = False) -> Iterator[Written | Sound | Answer]:
+        """As `ask`, as it comes: text, sound, at last the answer. Closed before that, the history stays as it was."""
+        turn = self.turn([self._part(said)], voice=voice)
+        waves, ended = list[Sound](), None
+        for event in self.engine.stream(turn.request, speaker=self.speaker):
+            if isinstance(event, Ended):
+                ended = event
+                break
+            if isinstance(event, Sound):
+                waves.append(event)
+            yield event
+        assert ended is not None
+        speech = None
+        if voice and self.engine.codec is not None:
+            wav = np.concatenate([w.waveform for w in waves]) if waves else np.zeros(0, dtype=np.float32)
+            rate = waves[0].sample_rate if waves else self.engine.codec.sample_rate
+            speech = Speech(wav, rate, ended.units, "speech" in ended.truncated)
+        self.answered(turn, ended.text)
+        yield Answer(text=ended.text, speech=speech, forgotten=turn.forgotten)
 
     def turn(self, content: list[dict[str, Any]], *, voice: bool = False) -> Turn:
         """The user's next turn as a request; the history stays as it is until it is `answered`.
