@@ -6,7 +6,7 @@ import json as jsonlib
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -119,16 +119,16 @@ class _Session:
 
     def _as_it_comes(self, said: Said) -> Answer:
         """An answer that is printed while it is written."""
-        *_, answer = (self._printed(event) for event in self.chat.stream(said, voice=self.aloud))
-        print("" if answer.text else "(nothing)", flush=True)
-        return answer
-
-    def _printed(self, event: Any) -> Any:
+        from most.generate.chat import Answer
         from most.generate.stream import Written
 
-        if isinstance(event, Written):
-            print(event.text, end="", flush=True)
-        return event
+        for event in self.chat.stream(said, voice=self.aloud):
+            if isinstance(event, Written):
+                print(event.text, end="", flush=True)
+            elif isinstance(event, Answer):
+                print("" if event.text else "(nothing)", flush=True)
+                return event
+        raise AssertionError("a stream ends with its answer")
 
     def _speech(self, answer: Answer) -> dict[str, object]:
         speech = answer.speech

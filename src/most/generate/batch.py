@@ -154,6 +154,11 @@ class Batch:
             for row in lane.rows:
                 row.live = row.live and row.number != request
 
+    def cancel_all(self) -> None:
+        """End all requests; numbers go on from where they are."""
+        self._waiting.clear()
+        self._lanes.clear()
+
     @property
     def n_waiting(self) -> int:
         return len(self._waiting)

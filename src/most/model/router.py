@@ -11,7 +11,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -52,31 +52,28 @@ def modality_scope(modality_ids: torch.Tensor | None) -> Iterator[None]:
 
 
 @contextmanager
-def collect_router_logits(enabled: bool = True) -> Iterator[list[torch.Tensor]]:
+def _collect(what: Literal["logits", "experts"], enabled: bool) -> Iterator[list[torch.Tensor]]:
+    found: list[torch.Tensor] = []
+    before = getattr(_CALL, what)
+    setattr(_CALL, what, found if enabled else None)
+    try:
+        yield found
+    finally:
+        setattr(_CALL, what, before)
+
+
+def collect_router_logits(enabled: bool = True) -> AbstractContextManager[list[torch.Tensor]]:
     """Logits (B * T, E) of the MoE layers that run inside, in order, with their graph.
 
     Not transformers' recorder: older releases have none for deepseek_v2, and other families compute a balance loss over
     all experts when asked for router logits. What gradient checkpointing recomputes is not collected twice.
     """
-    logits: list[torch.Tensor] = []
-    before = _CALL.logits
-    _CALL.logits = logits if enabled else None
-    try:
-        yield logits
-    finally:
-        _CALL.logits = before
+    return _collect("logits", enabled)
 
 
-@contextmanager
-def collect_experts(enabled: bool = True) -> Iterator[list[torch.Tensor]]:
+def collect_experts(enabled: bool = True) -> AbstractContextManager[list[torch.Tensor]]:
     """Experts (B * T, top_k) that the MoE layers inside sent each position to, in order of the layers."""
-    experts: list[torch.Tensor] = []
-    before = _CALL.experts
-    _CALL.experts = experts if enabled else None
-    try:
-        yield experts
-    finally:
-        _CALL.experts = before
+    return _collect("experts", enabled)
 
 
 def in_order(result: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -17,7 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from most.errors import MostError
 from most.generate.engine import Engine
-from most.serve.errors import Refused, too_large
+from most.serve.errors import Refused, body_too_large
 from most.serve.routes import audio, chat, models, realtime
 from most.serve.server import Server
 from most.serve.settings import ServeSettings
@@ -53,25 +52,22 @@ def create_app(engine: Engine, settings: ServeSettings | None = None, *, name: s
 
 async def _refused(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, Refused)
-    return JSONResponse(error.body, status_code=error.status, headers=error.headers)
+    return error.response()
 
 
-async def _mistaken(request: Request, error: Exception) -> JSONResponse:
+async def _mistaken(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, MostError)
-    return await _refused(request, Refused.of(error))
+    return Refused.of(error).response()
 
 
-async def _invalid(request: Request, error: Exception) -> JSONResponse:
+async def _invalid(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
-    # Where one of several kinds was expected each says why it is none of it; the deepest knows most.
-    worst = max(error.errors(), key=lambda e: len(e["loc"]))
-    param = ".".join(str(part) for part in worst["loc"] if part not in ("body", "query"))
-    return await _refused(request, Refused(400, f"{param or 'body'}: {worst['msg']}", param=param or None))
+    return Refused.invalid(error.errors()).response()
 
 
-async def _http(request: Request, error: Exception) -> JSONResponse:
+async def _http(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
-    return await _refused(request, Refused(error.status_code, str(error.detail)))
+    return Refused(error.status_code, str(error.detail)).response()
 
 
 class _Gate:
@@ -91,7 +87,7 @@ class _Gate:
             message = await receive()
             n_bytes += len(message.get("body", b""))
             if n_bytes > limit:
-                raise HTTPException(413, f"the body is over the {limit / 1e6:g} MB that this server takes")
+                raise HTTPException(413, body_too_large(limit).message)
             return message
 
         async def noted(message: Message) -> None:
@@ -100,27 +96,18 @@ class _Gate:
             await send(message)
 
         try:
-            if not self._may(scope["path"], headers.get(b"authorization", b"")):
+            scheme, _, given = headers.get(b"authorization", b"").partition(b" ")
+            if not (_is_open(scope["path"]) or self.server.lets_in(given if scheme == b"Bearer" else b"")):
                 refused = Refused(401, "the API key is missing or wrong; send it as 'Authorization: Bearer KEY'")
-                return await _answer(refused, scope, receive, noted)
+                return await refused.response()(scope, receive, noted)
             length = headers.get(b"content-length", b"0")
             if not length.isdigit() or int(length) > limit:
-                refused = too_large(f"the body is over the {limit / 1e6:g} MB that this server takes", "body")
-                return await _answer(refused, scope, receive, noted)
+                return await body_too_large(limit).response()(scope, receive, noted)
             return await self.app(scope, counted, noted)
         finally:
             route: Any = scope.get("route")
             self.server.metrics.requests.labels(getattr(route, "path", "other"), str(status)).inc()
 
-    def _may(self, path: str, authorization: bytes) -> bool:
-        key = self.server.settings.api_key
-        return (
-            key is None
-            or path in OPEN_PATHS
-            or path.startswith("/page/")
-            or secrets.compare_digest(authorization, f"Bearer {key}".encode())
-        )
 
-
-async def _answer(refused: Refused, scope: Scope, receive: Receive, send: Send) -> None:
-    await JSONResponse(refused.body, refused.status, refused.headers)(scope, receive, send)
+def _is_open(path: str) -> bool:
+    return path in OPEN_PATHS or path.startswith("/page/")

@@ -42,6 +42,14 @@ def from_base64(data: str, param: str) -> bytes:
         raise Refused(400, f"{param}: is no base64 ({e})", param=param) from e
 
 
+def pcm16(data: str, param: str) -> np.ndarray:
+    """Base64 of little-endian 16-bit samples as float32 (T,) in [-1, 1). Raises Refused where it is none."""
+    raw = from_base64(data, param)
+    if len(raw) % 2:
+        raise Refused(400, f"{param}: {len(raw)} bytes are no 16-bit samples", param=param)
+    return np.frombuffer(raw, dtype="<i2").astype(np.float32) / 32768
+
+
 def _decoded(f: soundfile.SoundFile, sample_rate: int, max_seconds: float, param: str) -> np.ndarray:
     if f.format not in FORMATS:
         raise Refused(400, f"{param}: is {f.format_info}; send wav, flac, ogg or mp3", param=param)

@@ -1,8 +1,8 @@
 """Many replicas behind one address, by Ray Serve: it starts, scales, drains and replaces them.
 
 `Front` takes what comes over HTTP and hands it to a `Replica` as ASGI messages. Until the first byte of an answer has
-been sent nothing is lost: if its replica dies, another one is asked. A talk is a WebSocket
-of one replica and ends with it.
+been sent nothing is lost: if its replica dies, another one is asked. A talk is a WebSocket of one replica, and ends
+with it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from ray.serve import Application
 from ray.serve.exceptions import RayServeException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from most.serve.errors import Refused, too_large
+from most.serve.errors import Refused, body_too_large
 from most.serve.settings import ServeSettings
 
 REPLICA = "Replica"
@@ -160,8 +160,7 @@ class Front:
                 return
             body, more = body + message.get("body", b""), message.get("more_body", False)
             if len(body) > self.max_bytes:
-                error = too_large(f"the body is over the {self.max_bytes / 1e6:g} MB that this server takes", "body")
-                return await _refuse(error, scope, receive, send)
+                return await body_too_large(self.max_bytes).response()(scope, receive, send)
         plain = {key: scope[key] for key in _SCOPE if key in scope}
         work = asyncio.create_task(self._answered(plain, body, scope, receive, send))
         gone = asyncio.create_task(_disconnected(receive))
@@ -195,7 +194,8 @@ class Front:
             except asyncio.CancelledError:
                 stream.cancel()
                 raise
-        await _refuse(Refused(503, "no replica answers; try again in a moment", retry_after=5), scope, receive, send)
+        refused = Refused(503, "no replica answers; try again in a moment", retry_after=5)
+        await refused.response()(scope, receive, send)
 
     async def _talk(self, scope: Scope, receive: Receive, send: Send) -> None:
         held = self._replica.options(stream=True, method_name="talk").remote()
@@ -240,9 +240,3 @@ async def _both_ways(talk: websockets.ClientConnection, receive: Receive, send: 
 async def _disconnected(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
-
-
-async def _refuse(error: Refused, scope: Scope, receive: Receive, send: Send) -> None:
-    from starlette.responses import JSONResponse
-
-    await JSONResponse(error.body, error.status, error.headers)(scope, receive, send)

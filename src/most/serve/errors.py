@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
+
+from starlette.responses import JSONResponse
 
 from most.errors import MostError
 
@@ -23,9 +26,20 @@ class Refused(Exception):
         self.status, self.message, self.param, self.code, self.retry_after = status, message, param, code, retry_after
 
     @classmethod
-    def of(cls, error: MostError, status: int = 400) -> Refused:
-        """A user's mistake, which names its field."""
-        return cls(status, str(error), param=error.field)
+    def of(cls, error: MostError | Refused) -> Refused:
+        """A user's mistake, which names its field; a refusal is one already."""
+        return error if isinstance(error, Refused) else cls(400, str(error), param=error.field)
+
+    @classmethod
+    def invalid(cls, errors: Sequence[Any], within: str = "") -> Refused:
+        """What pydantic finds wrong. Where one of several kinds was expected each says why it is none of it; the
+        deepest knows most."""
+        worst = max(errors, key=lambda e: len(e["loc"]))
+        param = within + ".".join(str(part) for part in worst["loc"] if part not in ("body", "query"))
+        return cls(400, f"{param or 'body'}: {worst['msg']}", param=param or None)
+
+    def response(self) -> JSONResponse:
+        return JSONResponse(self.body, self.status, self.headers)
 
     @property
     def body(self) -> dict[str, Any]:
@@ -42,6 +56,10 @@ class Refused(Exception):
     @property
     def headers(self) -> dict[str, str]:
         return {} if self.retry_after is None else {"Retry-After": str(self.retry_after)}
+
+
+def body_too_large(max_bytes: int) -> Refused:
+    return too_large(f"the body is over the {max_bytes / 1e6:g} MB that this server takes", "body")
 
 
 def too_large(message: str, param: str) -> Refused:

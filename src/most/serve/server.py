@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import time
 from collections import OrderedDict
 from collections.abc import Callable
@@ -35,18 +36,23 @@ class Server:
         self.engine, self.settings, self.name, self.begun = engine, settings, name, int(time.time())
         self.metrics = Metrics()
         self.worker = Worker(engine, settings, self.metrics)
-        self.n_sessions = 0
         self.sessions: set[WebSocket] = set()
         self._transcripts: OrderedDict[str, tuple[float, str]] = OrderedDict()
 
-    def voice(self, name: str | None) -> str | None:
-        """The codec's speaker of a voice's name; None is its main one.
+    def lets_in(self, *given: bytes) -> bool:
+        """Whether one of these is the key, or none is asked for."""
+        key = self.settings.api_key
+        return key is None or any(secrets.compare_digest(g, key.encode()) for g in given)
+
+    def voice(self, name: str | dict[str, str] | None) -> str | None:
+        """The codec's speaker of a voice's name, or of `{"id": NAME}`; None is its main one.
 
         Raises:
             Refused: no such voice, or a model that cannot speak.
         """
         if self.engine.codec is None or not self.engine.codec.speakers:
             raise Refused(400, "voice: this model comes without a vocoder and cannot speak", param="voice")
+        name = name.get("id") if isinstance(name, dict) else name
         if name in (None, DEFAULT_VOICE):
             return None
         if name not in self.engine.codec.speakers:

@@ -33,6 +33,8 @@ class Stream:
         self._loop = asyncio.get_running_loop()
         self._events: asyncio.Queue[Event | Refused] = asyncio.Queue()
         self.closed = threading.Event()
+        self.number = 0
+        """In the batch, while it is there."""
 
     def put(self, event: Event | Refused) -> None:
         """From any thread."""
@@ -113,7 +115,6 @@ class Worker:
         self._inbox: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._outbox: queue.SimpleQueue[tuple[Stream, Token] | None] = queue.SimpleQueue()
         self._streams: dict[int, Stream] = {}
-        self._numbers: dict[Stream, int] = {}
         self._places: set[Place] = set()
         self._lock = threading.Lock()
         self.accepts = True
@@ -197,9 +198,7 @@ class Worker:
             self.metrics.waiting.set(self._batch.n_waiting)
             self.metrics.tokens.inc(len(tokens))
             for token in tokens:
-                stream = self._streams[token.request]
-                if token.last:
-                    self._forget(stream)
+                stream = self._streams.pop(token.request) if token.last else self._streams[token.request]
                 self._outbox.put((stream, token))
 
     def _commands(self) -> list[Callable[[], None] | None]:
@@ -213,25 +212,20 @@ class Worker:
 
     def _take(self, stream: Stream, request: Request) -> None:
         if not stream.closed.is_set():
-            number = self._batch.add(request)
-            self._streams[number], self._numbers[stream] = stream, number
+            stream.number = self._batch.add(request)
+            self._streams[stream.number] = stream
 
     def _drop(self, stream: Stream) -> None:
-        if (number := self._numbers.get(stream)) is not None:
-            self._batch.cancel(number)
+        if self._streams.pop(stream.number, None) is not None:
+            self._batch.cancel(stream.number)
             self.metrics.cancelled.inc()
-        self._forget(stream)
-
-    def _forget(self, stream: Stream) -> None:
-        if (number := self._numbers.pop(stream, None)) is not None:
-            del self._streams[number]
 
     def _fail(self) -> None:
         """No request of a batch whose step failed can go on."""
-        self._batch = Batch(self.engine.model, self.engine.processor, self.settings.max_running)
-        for stream in list(self._numbers):
+        self._batch.cancel_all()
+        for stream in self._streams.values():
             stream.put(Refused(500, "the model failed; see the server's log", code="model_failed"))
-            self._forget(stream)
+        self._streams.clear()
 
     # In the thread that makes sound.
 

@@ -152,3 +152,6 @@ class TrainRecipe:
 
 FREE_TO_CHANGE = ("guard", "watch", "keep_checkpoints")
 """Keys that may differ when a run goes on: they do not change what an undisturbed run computes."""
+
+LENGTH = ("steps", "decay_steps")
+"""Keys that may differ, too, while the learning rate is constant and would be in either case."""

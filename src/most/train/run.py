@@ -35,7 +35,7 @@ from most.train.parallel import (
     parallel_arguments,
 )
 from most.train.preflight import check_arrays, check_length
-from most.train.recipe import FREE_TO_CHANGE, TrainRecipe
+from most.train.recipe import FREE_TO_CHANGE, LENGTH, TrainRecipe
 from most.train.sharded import whole_state
 from most.train.step_view import StepObserver
 from most.train.stopping import StopOnSignal
@@ -45,7 +45,6 @@ from most.train.watch.watch import Watch
 
 __all__ = ["build_dataset", "train"]
 RECIPE = "recipe.json"
-LENGTH = ("steps", "decay_steps")
 """In a run's output: what it was started with, written once all checks have passed."""
 
 

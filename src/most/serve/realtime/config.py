@@ -55,10 +55,6 @@ class AudioOutput(_Strict):
     voice: str | dict[str, str] = "default"
     speed: Annotated[float, Field(ge=1, le=1)] = 1.0
 
-    @property
-    def voice_name(self) -> str | None:
-        return self.voice if isinstance(self.voice, str) else self.voice.get("id")
-
 
 class SessionAudio(_Strict):
     input: AudioInput = AudioInput()

@@ -22,7 +22,7 @@ from most.generate.engine import TRANSCRIBE_PROMPT
 from most.generate.stream import Ended, Said, Written
 from most.serve import audio_in
 from most.serve.audio_out import pcm16
-from most.serve.errors import Refused
+from most.serve.errors import Refused, too_large
 from most.serve.realtime.config import ServerVad, Session, merged
 from most.serve.realtime.conversation import Conversation, Item
 from most.serve.realtime.turns import SAMPLE_RATE, TurnDetector
@@ -108,19 +108,15 @@ class RealtimeSession:
             if work is None:
                 raise Refused(400, f"type: {event['type']!r}: is no event that clients send here", param="type")
             await work(self, event)
-        except Refused as e:
-            await self.emit("error", error={**e.body["error"], "event_id": event_id})
-        except MostError as e:
-            await self.emit("error", error={**Refused.of(e).body["error"], "event_id": event_id})
+            return
+        except (Refused, MostError) as e:
+            refused = Refused.of(e)
         except ValidationError as e:
-            worst = max(e.errors(), key=lambda row: len(row["loc"]))
-            param = "session." + ".".join(map(str, worst["loc"]))
-            error = Refused(400, f"{param}: {worst['msg']}", param=param).body["error"]
-            await self.emit("error", error={**error, "event_id": event_id})
+            refused = Refused.invalid(e.errors(), "session.")
         except (KeyError, TypeError, ValueError) as e:
             log.info("an event could not be handled", exc_info=True)
-            error = Refused(400, f"{event['type']}: a field is missing or of a wrong kind ({e})").body["error"]
-            await self.emit("error", error={**error, "event_id": event_id})
+            refused = Refused(400, f"{event['type']}: a field is missing or of a wrong kind ({e})")
+        await self.emit("error", error={**refused.body["error"], "event_id": event_id})
 
     # Settings
 
@@ -128,7 +124,7 @@ class RealtimeSession:
         session = merged(self.session, event["session"])
         self.server.require_model(session.model)
         if session.aloud:
-            self.server.voice(session.audio.output.voice_name)
+            self.server.voice(session.audio.output.voice)
         vad, old = session.audio.input.turn_detection, self.session.audio.input
         if vad is not None:
             _ = vad.turns  # refused before anything changes
@@ -157,13 +153,9 @@ class RealtimeSession:
     # Sound in
 
     async def _append(self, event: dict[str, Any]) -> None:
-        data = audio_in.from_base64(event["audio"], "audio")
-        if len(data) % 2:
-            raise Refused(400, f"audio: {len(data)} bytes are no 16-bit samples", param="audio")
-        raw = np.frombuffer(data, dtype="<i2").astype(np.float32) / 32768
-        wav = self._resample.resample_chunk(raw).clip(-1, 1)
+        wav = self._resample.resample_chunk(audio_in.pcm16(event["audio"], "audio")).clip(-1, 1)
         self._buffer.wav = np.concatenate([self._buffer.wav, wav])
-        longest = int(self.server.engine.processor.max_audio_seconds * self._rate)
+        longest = self._longest
         if self._detector is None:
             if len(self._buffer.wav) > longest:
                 self._buffer.drop(self._buffer.end)
@@ -194,6 +186,11 @@ class RealtimeSession:
         await self._take(self._buffer.drop(sample), self._turn_item)
         if self._vad.create_response:
             await self._respond({})
+
+    @property
+    def _longest(self) -> int:
+        """Samples of one turn that the model hears."""
+        return int(self.server.engine.processor.max_audio_seconds * self._rate)
 
     @property
     def _vad(self) -> ServerVad:
@@ -239,7 +236,7 @@ class RealtimeSession:
                         item.transcript += heard.text
                         await self.emit(f"{kind}.delta", **head, delta=heard.text)
         except (Refused, MostError) as e:
-            error = (e if isinstance(e, Refused) else Refused.of(e)).body["error"]
+            error = Refused.of(e).body["error"]
             return await self.emit(f"{kind}.failed", **head, error=error)
         seconds = 0.0 if item.wav is None else len(item.wav) / self._rate
         usage = {"type": "duration", "seconds": round(seconds, 3)}
@@ -256,9 +253,11 @@ class RealtimeSession:
             raise Refused(400, "item.content: give one part an item", param="item.content")
         (part,) = row["content"]
         if part["type"] == "input_audio" and item.role == "user":
-            data = audio_in.from_base64(part["audio"], "item.content.audio")
-            raw = np.frombuffer(data[: len(data) // 2 * 2], dtype="<i2").astype(np.float32) / 32768
+            raw = audio_in.pcm16(part["audio"], "item.content.audio")
             item.wav = soxr.resample(raw, self.session.audio.input.format.rate, self._rate).clip(-1, 1)
+            if len(item.wav) > self._longest:
+                limit = f"{self._longest / self._rate:g} s"
+                raise too_large(f"item.content.audio: is longer than {limit}; cut it", "item.content.audio")
             if len(item.wav) < _SHORTEST_TURN_SECONDS * self._rate:
                 raise Refused(400, "item.content.audio: is shorter than 100 ms", param="item.content.audio")
         elif part["type"] in ("input_text", "output_text", "text"):
@@ -347,7 +346,7 @@ class RealtimeSession:
             known["audio"] = changes["audio"]
         session = merged(self.session, known)
         turns = self.conversation.turns(session.instructions)
-        voice = self.server.voice(session.audio.output.voice_name) if session.aloud else None
+        voice = self.server.voice(session.audio.output.voice) if session.aloud else None
         item = Item(id=_new("item"), role="assistant", status="in_progress", aloud=session.aloud, whole=False)
         response = _Response(_new("resp"), item)
         self._response, self._playing_since = response, 0.0
@@ -403,7 +402,7 @@ class RealtimeSession:
         except asyncio.CancelledError:
             status, details = "cancelled", {"type": "cancelled", "reason": response.reason or "client_cancelled"}
         except (Refused, MostError) as e:
-            error = (e if isinstance(e, Refused) else Refused.of(e)).body["error"]
+            error = Refused.of(e).body["error"]
             status, details = "failed", {"type": "failed", "error": error}
         self._response = None
         item.status = "completed" if status == "completed" else "incomplete"

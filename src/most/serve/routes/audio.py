@@ -156,8 +156,7 @@ async def speech(request: Request, asked: SpeechRequest) -> Response:
     if len(asked.input) > server.settings.max_characters:
         limit = server.settings.max_characters
         raise too_large(f"input: has {len(asked.input)} characters, over the {limit} that this server takes", "input")
-    name = asked.voice if isinstance(asked.voice, str) else asked.voice.get("id")
-    voice = server.voice(name)
+    voice = server.voice(asked.voice)
     pieces = await asyncio.to_thread(lambda: checked(lambda: read_aloud.pieces_of(asked.input)))
     place = server.worker.admit()
     try:

@@ -129,9 +129,7 @@ async def completions(request: Request, asked: ChatRequest) -> Response:
 
 
 async def _begun(server: Server, place: Place, asked: ChatRequest, sound: AudioSettings | None) -> _Answer:
-    voice = None
-    if sound is not None:
-        voice = server.voice(sound.voice if isinstance(sound.voice, str) else sound.voice.get("id"))
+    voice = None if sound is None else server.voice(sound.voice)
     speech = {"temperature": asked.temperature, "top_p": asked.top_p, "seed": asked.seed}
     limit = asked.max_completion_tokens if asked.max_completion_tokens is not None else asked.max_tokens
     chat = server.chat(voice, limit, **{k: v for k, v in speech.items() if v is not None})

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import secrets
 from typing import Any
 
 from fastapi import APIRouter, WebSocket, WebSocketDisconnect
@@ -22,14 +21,14 @@ _POLICY, _TRY_LATER, _GOING = 1008, 1013, 1001
 @router.websocket("/v1/realtime")
 async def realtime(socket: WebSocket, model: str = "default") -> None:
     server: Server = socket.app.state.server
-    if not _may(server, socket):
+    if not server.lets_in(*_keys(socket)):
         return await socket.close(_POLICY, "the API key is missing or wrong")
     await socket.accept("realtime" if "realtime" in socket.scope["subprotocols"] else None)
     try:
         server.require_model(model)
     except Refused as e:
         return await _refuse(socket, e, _POLICY)
-    if server.n_sessions >= server.settings.max_sessions:
+    if len(server.sessions) >= server.settings.max_sessions:
         return await _refuse(socket, Refused(429, "too many talks are open; try again in a moment"), _TRY_LATER)
     if not server.worker.accepts:
         return await _refuse(socket, Refused(503, "the server is stopping"), _GOING)
@@ -37,9 +36,8 @@ async def realtime(socket: WebSocket, model: str = "default") -> None:
         session = RealtimeSession(server, lambda event: _send(socket, event))
     except MostError as e:  # a model without ears
         return await _refuse(socket, Refused.of(e), _POLICY)
-    server.n_sessions += 1
-    server.metrics.sessions.set(server.n_sessions)
     server.sessions.add(socket)
+    server.metrics.sessions.set(len(server.sessions))
     try:
         await session.open()
         await _listen(socket, session, server.settings.idle_seconds)
@@ -48,8 +46,7 @@ async def realtime(socket: WebSocket, model: str = "default") -> None:
     finally:
         server.sessions.discard(socket)
         await session.close()
-        server.n_sessions -= 1
-        server.metrics.sessions.set(server.n_sessions)
+        server.metrics.sessions.set(len(server.sessions))
 
 
 async def _listen(socket: WebSocket, session: RealtimeSession, idle_seconds: float) -> None:
@@ -78,11 +75,8 @@ async def _refuse(socket: WebSocket, error: Refused, code: int) -> None:
     await socket.close(code, error.message[:120])
 
 
-def _may(server: Server, socket: WebSocket) -> bool:
+def _keys(socket: WebSocket) -> list[bytes]:
     """By header, or, for browsers, which cannot set one, by a subprotocol as OpenAI's."""
-    key = server.settings.api_key
-    if key is None:
-        return True
     given = [socket.headers.get("authorization", "").removeprefix("Bearer ")]
     given += [p.removeprefix("openai-insecure-api-key.") for p in socket.scope["subprotocols"]]
-    return any(secrets.compare_digest(g.encode(), key.encode()) for g in given)
+    return [g.encode() for g in given]
