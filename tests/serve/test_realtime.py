@@ -185,6 +185,13 @@ def test_cancelling_stops_an_answer(slow, running):
         assert until(talk, "response.done")[-1].response.status == "cancelled"
         talk.response.cancel()
         assert until(talk, "error")[-1].error.code == "response_cancel_not_active"
+        talk.response.create(response={"conversation": "none"})
+        assert "conversation" in until(talk, "error")[-1].error.message
+        ask(talk, "two")
+        for _ in range(5):  # at once, before anything is computed
+            talk.response.create()
+            talk.response.cancel()
+            assert until(talk, "response.done")[-1].response.status == "cancelled"
 
 
 def test_items_are_put_read_and_deleted(talk):

@@ -8,7 +8,7 @@ from safetensors.torch import load_file
 
 from most.train.recipe import DataSettings, TrainRecipe
 from most.train.run import train
-from most.train.trainer import read_history
+from most.train.trainer import MostTrainer, read_history
 from most.train.watch.settings import WatchSettings
 
 QUIET = {"echo": lambda _: None, "progress": False}
@@ -64,3 +64,26 @@ def history():
 def no_estimate(monkeypatch):
     """Spare many small runs the second in which the machine's rates are measured."""
     monkeypatch.setattr("most.train.run.estimate_line", lambda *_: "no estimate")
+
+
+@pytest.fixture
+def killed(quietly, monkeypatch):
+    """Run a recipe until it is killed in the step behind this one."""
+
+    def run(made, step: int) -> None:
+        class Killed(BaseException):
+            pass
+
+        whole = MostTrainer.training_step
+
+        def dies(self, *args, **kwargs):
+            if self.state.global_step == step:
+                raise Killed
+            return whole(self, *args, **kwargs)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(MostTrainer, "training_step", dies)
+            with pytest.raises(Killed):
+                quietly(made)
+
+    return run

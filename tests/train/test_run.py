@@ -15,7 +15,7 @@ from most.errors import MostError
 from most.model import MostForConditionalGeneration
 from most.train.checkpoint import newest_sound
 from most.train.run import build_dataset
-from most.train.trainer import HistoryWriter, MostTrainer, read_history
+from most.train.trainer import HistoryWriter, read_history
 
 pytestmark = pytest.mark.usefixtures("no_estimate")
 
@@ -34,23 +34,10 @@ def test_losses_fall_for_each_modality_and_the_model_loads(recipe, quietly):
     assert not torch.equal(before["audio_projection.linear.weight"], after["audio_projection.linear.weight"])
 
 
-def test_a_resumed_run_is_the_unbroken_run_bit_for_bit(recipe, quietly, monkeypatch):
+def test_a_resumed_run_is_the_unbroken_run_bit_for_bit(recipe, quietly, killed):
     whole = quietly(recipe("whole"))
 
-    class Killed(BaseException):
-        pass
-
-    step = MostTrainer.training_step
-
-    def dies(self, *args, **kwargs):
-        if self.state.global_step == 4:
-            raise Killed
-        return step(self, *args, **kwargs)
-
-    monkeypatch.setattr(MostTrainer, "training_step", dies)
-    with pytest.raises(Killed):
-        quietly(recipe("broken"))
-    monkeypatch.undo()
+    killed(recipe("broken"), 4)
     assert newest_sound(recipe("broken").output, print).name == "checkpoint-3"
     broken = quietly(recipe("broken"))
     a, b = load_file(whole / "model.safetensors"), load_file(broken / "model.safetensors")
@@ -61,23 +48,10 @@ def test_a_resumed_run_is_the_unbroken_run_bit_for_bit(recipe, quietly, monkeypa
 
 
 @pytest.mark.parametrize(("steps", "decay_steps"), [(5, 1), (8, 3)], ids=["shorter", "longer"])
-def test_the_length_may_change_while_the_learning_rate_is_constant(recipe, quietly, monkeypatch, steps, decay_steps):
-    class Killed(BaseException):
-        pass
-
-    step = MostTrainer.training_step
-
-    def dies(self, *args, **kwargs):
-        if self.state.global_step == 4:
-            raise Killed
-        return step(self, *args, **kwargs)
-
+def test_the_length_may_change_while_the_learning_rate_is_constant(recipe, quietly, killed, steps, decay_steps):
     wsd = {"schedule": "wsd", "warmup_steps": 1}
     whole = quietly(recipe("whole", **wsd, steps=steps, decay_steps=decay_steps))
-    monkeypatch.setattr(MostTrainer, "training_step", dies)
-    with pytest.raises(Killed):
-        quietly(recipe("changed", **wsd, steps=6, decay_steps=2))
-    monkeypatch.undo()
+    killed(recipe("changed", **wsd, steps=6, decay_steps=2), 4)
     assert newest_sound(recipe("changed").output, print).name == "checkpoint-3"
     with pytest.raises(MostError, match="another steps"):  # the decay would have begun
         quietly(recipe("changed", **wsd, steps=steps, decay_steps=steps - 2))

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from most.plan.line import PLAN
-from most.train.trainer import MostTrainer, read_history
+from most.train.trainer import read_history
 from most.train.watch.routing import read_routing
 from most.train.watch.settings import WatchSettings
 
@@ -53,22 +53,9 @@ def test_watching_changes_nothing(recipe, quietly, weights):
     assert not (without.parent / "routing").exists()
 
 
-def test_a_resumed_run_has_the_routing_of_the_unbroken_one(recipe, quietly, watched, monkeypatch):
-    class Killed(BaseException):
-        pass
-
-    step = MostTrainer.training_step
-
-    def dies(self, *args, **kwargs):
-        if self.state.global_step == 5:
-            raise Killed
-        return step(self, *args, **kwargs)
-
+def test_a_resumed_run_has_the_routing_of_the_unbroken_one(recipe, quietly, watched, killed):
     broken = recipe("broken", watch=EACH_SECOND)
-    monkeypatch.setattr(MostTrainer, "training_step", dies)
-    with pytest.raises(Killed):
-        quietly(broken)
-    monkeypatch.undo()
+    killed(broken, 5)
     assert read_routing(broken.output).steps.tolist() == [2, 4]
     quietly(broken)
     for name in ("steps", "counts", "own_mass"):

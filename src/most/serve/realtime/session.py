@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import logging
 import time
-import uuid
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
@@ -16,13 +14,11 @@ import soxr
 from pydantic import ValidationError
 
 from most.errors import MostError
-from most.generate.batch import Token
-from most.generate.chat import Chat
 from most.generate.engine import TRANSCRIBE_PROMPT
-from most.generate.stream import Ended, Said, Written
+from most.generate.stream import Written
 from most.serve import audio_in
-from most.serve.audio_out import pcm16
 from most.serve.errors import Refused, too_large
+from most.serve.realtime.answer import Answer, new_id
 from most.serve.realtime.config import ServerVad, Session, merged
 from most.serve.realtime.conversation import Conversation, Item
 from most.serve.realtime.turns import SAMPLE_RATE, TurnDetector
@@ -31,17 +27,8 @@ from most.serve.server import Server
 log = logging.getLogger(__name__)
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 _SHORTEST_TURN_SECONDS = 0.1
-
-
-@dataclass
-class _Response:
-    """The answer under way."""
-
-    id: str
-    item: Item
-    task: asyncio.Task[None] | None = None
-    reason: str = ""
-    """Why it was broken off."""
+_OF_RESPONSE = ("output_modalities", "instructions", "max_output_tokens", "audio")
+"""What of a session one response may have otherwise."""
 
 
 @dataclass
@@ -72,16 +59,15 @@ class RealtimeSession:
 
     def __init__(self, server: Server, send: Send) -> None:
         self.server, self._send = server, send
-        self.id, self.session = _new("sess"), Session(model=server.name)
+        self.id, self.session = new_id("sess"), Session(model=server.name)
         self.conversation = Conversation()
         self._buffer, self._rate = _Buffer(), server.engine.processor.sample_rate
         self._resample = self._resampler()
         self._detector = self._make_detector()
         self._turn_item = ""
         """The id that the turn being spoken will have."""
-        self._response: _Response | None = None
-        self._playing_since = 0.0
-        """When the first sound of the last answer was sent; 0 before."""
+        self._answer: Answer | None = None
+        """The last one; it may be under way."""
         self._answers = 0
         self._tasks: set[asyncio.Task[Any]] = set()
 
@@ -90,13 +76,14 @@ class RealtimeSession:
 
     async def close(self) -> None:
         """The client is gone: nothing more is computed for it."""
-        tasks = [*self._tasks, *([self._response.task] if self._response and self._response.task else [])]
-        for task in tasks:
+        if (answer := self._under_way) is not None:
+            await answer.stop("client_cancelled")
+        for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def emit(self, type: str, **fields: Any) -> None:
-        await self._send({"type": type, "event_id": _new("event"), **fields})
+        await self._send({"type": type, "event_id": new_id("event"), **fields})
 
     async def handle(self, event: Any) -> None:
         """Whatever a client sends; what is wrong with it is said in an `error` event."""
@@ -174,7 +161,7 @@ class RealtimeSession:
 
     async def _began(self, sample: int) -> None:
         self._buffer.drop(sample)
-        self._turn_item = _new("item")
+        self._turn_item = new_id("item")
         await self.emit(
             "input_audio_buffer.speech_started", audio_start_ms=self._ms(sample), item_id=self._turn_item
         )  # fmt: skip
@@ -204,7 +191,7 @@ class RealtimeSession:
             message = f"input_audio_buffer: holds {1000 * len(wav) // self._rate} ms; send 100 ms or more, then commit"
             raise Refused(400, message, code="input_audio_buffer_commit_empty")
         self._forget_turn()
-        await self._take(wav, _new("item"))
+        await self._take(wav, new_id("item"))
 
     async def _clear(self, event: dict[str, Any]) -> None:
         self._buffer.drop(self._buffer.end)
@@ -218,7 +205,7 @@ class RealtimeSession:
     async def _take(self, wav: np.ndarray, item_id: str) -> None:
         """Sound becomes the user's next item."""
         previous = self.conversation.items[-1].id if self.conversation.items else None
-        item = Item(id=item_id or _new("item"), role="user", wav=wav)
+        item = Item(id=item_id or new_id("item"), role="user", wav=wav)
         await self.emit("input_audio_buffer.committed", item_id=item.id, previous_item_id=previous)
         await self._added(item, previous)
         if self.session.audio.input.transcription is not None:
@@ -248,7 +235,7 @@ class RealtimeSession:
         row, after = event["item"], event.get("previous_item_id")
         if row.get("type") != "message" or row.get("role") not in ("system", "user", "assistant"):
             raise Refused(400, "item: only messages of system, user and assistant are known here", param="item")
-        item = Item(id=row.get("id") or _new("item"), role=row["role"])
+        item = Item(id=row.get("id") or new_id("item"), role=row["role"])
         if len(row["content"]) != 1:
             raise Refused(400, "item.content: give one part an item", param="item.content")
         (part,) = row["content"]
@@ -290,8 +277,8 @@ class RealtimeSession:
         item, end_ms = self.conversation.find(event["item_id"]), int(event["audio_end_ms"])
         if item.role != "assistant" or not item.aloud:
             raise Refused(400, f"item_id: {item.id!r}: is no spoken answer", param="item_id")
-        if self._response is not None and self._response.item is item:
-            await self._stop("client_cancelled")
+        if (answer := self._under_way) is not None and answer.item is item:
+            await answer.stop("client_cancelled")
         if not 0 <= end_ms <= 1000 * item.sent_seconds + 1:
             message = f"audio_end_ms: {end_ms}: the answer has {round(1000 * item.sent_seconds)} ms"
             raise Refused(400, message, param="audio_end_ms")
@@ -305,154 +292,50 @@ class RealtimeSession:
 
     # Answers
 
+    @property
+    def _under_way(self) -> Answer | None:
+        return self._answer if self._answer is not None and self._answer.running else None
+
     async def _create_response(self, event: dict[str, Any]) -> None:
         await self._respond(event.get("response") or {})
 
     async def _cancel_response(self, event: dict[str, Any]) -> None:
-        wanted = event.get("response_id")
-        if self._response is None or wanted not in (None, self._response.id):
+        answer, wanted = self._under_way, event.get("response_id")
+        if answer is None or wanted not in (None, answer.id):
             raise Refused(400, "response: none is under way", code="response_cancel_not_active")
-        await self._stop("client_cancelled")
+        await answer.stop("client_cancelled")
 
     async def _break_in(self) -> None:
         """The user speaks: stop, and leave of the answer what can have been heard, if it played as it came."""
-        response = self._response
-        if response is not None:
-            await self._stop("turn_detected")
-        last = next((i for i in reversed(self.conversation.items) if i.role == "assistant"), None)
-        if last is None or not last.aloud or last is not self.conversation.items[-1] or not self._playing_since:
+        answer = self._answer
+        if answer is None:
             return
-        heard = min(last.seconds, time.monotonic() - self._playing_since)
-        if heard < last.seconds or not last.whole:
-            await self._cut(last, heard)
-
-    async def _stop(self, reason: str) -> None:
-        response = self._response
-        if response is not None and response.task is not None:
-            response.reason = reason
-            response.task.cancel()
-            await asyncio.gather(response.task, return_exceptions=True)
+        if answer.running:
+            await answer.stop("turn_detected")
+        item = answer.item
+        if not answer.playing_since or self.conversation.items[-1:] != [item]:
+            return
+        heard = min(item.seconds, time.monotonic() - answer.playing_since)
+        if heard < item.seconds or not item.whole:
+            await self._cut(item, heard)
 
     async def _respond(self, changes: dict[str, Any]) -> None:
-        if self._response is not None:
+        if (answer := self._under_way) is not None:
             raise Refused(
-                400, f"response: {self._response.id} is under way; cancel it first",
+                400, f"response: {answer.id} is under way; cancel it first",
                 code="conversation_already_has_active_response",
             )  # fmt: skip
-        known = {k: v for k, v in changes.items() if k in ("output_modalities", "instructions", "max_output_tokens")}
-        if unknown := sorted(set(changes) - set(known) - {"audio", "conversation", "metadata"}):
+        if unknown := sorted(set(changes) - {*_OF_RESPONSE, "metadata"}):
             raise Refused(400, f"response.{unknown[0]}: is not known here", param=f"response.{unknown[0]}")
-        if "audio" in changes:
-            known["audio"] = changes["audio"]
-        session = merged(self.session, known)
+        session = merged(self.session, {k: v for k, v in changes.items() if k in _OF_RESPONSE})
         turns = self.conversation.turns(session.instructions)
         voice = self.server.voice(session.audio.output.voice) if session.aloud else None
-        item = Item(id=_new("item"), role="assistant", status="in_progress", aloud=session.aloud, whole=False)
-        response = _Response(_new("resp"), item)
-        self._response, self._playing_since = response, 0.0
-        limit = None if session.max_output_tokens == "inf" else int(session.max_output_tokens)
-        try:
-            chat = self.server.chat(voice, limit)
-        except Refused:
-            self._response = None
-            raise
+        chat = self.server.chat(voice, None if session.max_output_tokens == "inf" else session.max_output_tokens)
         chat.history, chat.n_answers = turns[:-1], self._answers
         self._answers += 1
-        await self.emit("response.created", response=self._response_row(response, "in_progress", session))
-        response.task = asyncio.create_task(self._answer(response, chat, turns[-1]["content"], session, voice))
-
-    async def _answer(
-        self, response: _Response, chat: Chat, content: list[dict[str, Any]], session: Session, voice: str | None
-    ) -> None:
-        item, status, details, usage = response.item, "completed", None, None
-        head = {"response_id": response.id, "item_id": item.id, "output_index": 0, "content_index": 0}
-        begun = False
-        try:
-            async with self.server.worker.admit() as place:
-                turn = await asyncio.to_thread(chat.turn, content, voice=session.aloud)
-                routing = bool(session.include)
-                tokens: list[Token] = []  # filled by the worker's thread
-                request = replace(turn.request, routing=routing)
-                stream = place.submit(request, voice, tokens.append if routing else None)
-                await self._begin_item(response)
-                begun = True
-                resample = None
-                async for event in stream:
-                    await self._routing(tokens, response)
-                    if isinstance(event, Written):
-                        item.text += event.text
-                        kind = "output_audio_transcript" if session.aloud else "output_text"
-                        await self.emit(f"response.{kind}.delta", **head, delta=event.text)
-                    elif isinstance(event, Said):
-                        if not self._playing_since:
-                            self._playing_since = time.monotonic()
-                            self.server.metrics.first_audio.observe(self._playing_since - place.begun)
-                        rate = session.audio.output.format.rate
-                        resample = resample or soxr.ResampleStream(event.sample_rate, rate, 1, dtype="float32")
-                        await self._sound(resample.resample_chunk(event.waveform), head)
-                        item.seconds += len(event.waveform) / event.sample_rate
-                        item.sent_seconds = item.seconds
-                    else:
-                        item.text, item.whole = event.text, True
-                        if resample is not None:
-                            await self._sound(resample.resample_chunk(np.zeros(0, np.float32), last=True), head)
-                        status = "incomplete" if event.truncated else "completed"
-                        details = {"type": "incomplete", "reason": "max_output_tokens"} if event.truncated else None
-                        usage = _usage(len(turn.request.prompt), event)
-        except asyncio.CancelledError:
-            status, details = "cancelled", {"type": "cancelled", "reason": response.reason or "client_cancelled"}
-        except (Refused, MostError) as e:
-            error = Refused.of(e).body["error"]
-            status, details = "failed", {"type": "failed", "error": error}
-        self._response = None
-        item.status = "completed" if status == "completed" else "incomplete"
-        await asyncio.shield(self._end_item(response, head, session, begun, status, details, usage))
-
-    async def _begin_item(self, response: _Response) -> None:
-        item = response.item
-        await self.emit("response.output_item.added", response_id=response.id, output_index=0, item=item.row())
-        await self._added(item, None)
-        part = {"type": "audio", "transcript": ""} if item.aloud else {"type": "text", "text": ""}
-        await self.emit(
-            "response.content_part.added", response_id=response.id, item_id=item.id, output_index=0, content_index=0,
-            part=part,
-        )  # fmt: skip
-
-    async def _end_item(
-        self, response: _Response, head: dict[str, Any], session: Session, begun: bool, status: str,
-        details: dict[str, Any] | None, usage: dict[str, Any] | None,
-    ) -> None:  # fmt: skip
-        item = response.item
-        if begun:
-            if item.aloud:
-                await self.emit("response.output_audio.done", **head)
-                await self.emit("response.output_audio_transcript.done", **head, transcript=item.text)
-            else:
-                await self.emit("response.output_text.done", **head, text=item.text)
-            kind = {"type": "audio", "transcript": item.text} if item.aloud else {"type": "text", "text": item.text}
-            await self.emit("response.content_part.done", **head, part=kind)
-            await self.emit("response.output_item.done", response_id=response.id, output_index=0, item=item.row())
-            await self.emit("conversation.item.done", item=item.row())
-        row = self._response_row(response, status, session) | {"status_details": details, "usage": usage}
-        row["output"] = [item.row()] if begun else []
-        await self.emit("response.done", response=row)
-
-    async def _routing(self, tokens: list[Token], response: _Response) -> None:
-        """Which experts the tokens so far went to, for clients that asked; an event that OpenAI's API does not have."""
-        rows = [_routed(self.server, tokens.pop(0)) for _ in range(len(tokens))]
-        if rows := [row for row in rows if row]:
-            await self.emit("response.routing", response_id=response.id, tokens=rows)
-
-    async def _sound(self, wav: np.ndarray, head: dict[str, Any]) -> None:
-        if len(wav):
-            await self.emit("response.output_audio.delta", **head, delta=base64.b64encode(pcm16(wav)).decode())
-
-    def _response_row(self, response: _Response, status: str, session: Session) -> dict[str, Any]:
-        return {
-            "id": response.id, "object": "realtime.response", "status": status, "output": [],
-            "output_modalities": session.output_modalities, "conversation_id": self.id,
-            "max_output_tokens": session.max_output_tokens, "status_details": None, "usage": None,
-        }  # fmt: skip
+        item = Item(id=new_id("item"), role="assistant", status="in_progress", aloud=session.aloud, whole=False)
+        self._answer = Answer(self.server, session, item, talk_id=self.id, emit=self.emit, added=self._added)
+        await self._answer.start(chat, turns[-1]["content"])
 
     # Helpers
 
@@ -476,26 +359,3 @@ class RealtimeSession:
         "response.create": _create_response,
         "response.cancel": _cancel_response,
     }
-
-
-def _usage(n_prompt: int, end: Ended) -> dict[str, Any]:
-    units = len(end.units)
-    return {
-        "input_tokens": n_prompt, "output_tokens": end.n_tokens, "total_tokens": n_prompt + end.n_tokens,
-        "output_token_details": {"audio_tokens": units, "text_tokens": end.n_tokens - units},
-    }  # fmt: skip
-
-
-def _routed(server: Server, token: Token) -> dict[str, Any] | None:
-    if token.before is None:
-        return None
-    number, experts = token.before
-    processor = server.engine.processor
-    if processor.vocab.is_unit(number):
-        return {"kind": "unit", "text": str(processor.vocab.unit_of(number)), "experts": experts}
-    kind = "text" if number < processor.vocab.text_size else "marker"
-    return {"kind": kind, "text": processor.tokenizer.decode([number]), "experts": experts}
-
-
-def _new(kind: str) -> str:
-    return f"{kind}_{uuid.uuid4().hex[:24]}"
