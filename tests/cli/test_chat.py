@@ -89,18 +89,56 @@ def test_answers_are_written_as_audio_and_never_over_old_ones(talk, tmp_path):
     assert "another folder" in err
 
 
-def test_stopping_an_answer_leaves_what_was_heard(talk, monkeypatch):
-    shares = iter([0.5, 1.0])
-    monkeypatch.setattr(devices, "require_devices", lambda *kinds: None)
-    monkeypatch.setattr(devices, "play", lambda wav, rate: next(shares))
-    code, rows, err = talk("--play", "--json", lines="one two three\nafter three comes four\n")
-    first, second = map(json.loads, rows)
-    from most.generate.chat import heard_text
+class Loudspeaker:
+    """A stand-in for `devices.Player` at which Ctrl-C is pressed: while speech comes, at its end, or never."""
 
-    assert code == 0
-    assert first["heard_text"] == heard_text(first["text"], 0.5)
-    assert "heard_text" not in second
-    assert "stopped" in err
+    def __init__(self, rate):
+        self.rate, self.n = rate, 0
+
+    heard_seconds = 0.02
+    stop_at = ""
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, *_):
+        if kind is None and self.stop_at == "end":
+            raise KeyboardInterrupt
+
+    def play(self, wav):
+        self.n += len(wav)
+        if self.stop_at == "begin":
+            raise KeyboardInterrupt
+
+
+def test_stopping_an_answer_leaves_what_was_heard(talk, monkeypatch, tmp_path, tiny_most, tiny_codec):
+    """Stopped while it is made, and while it is played: the next answer knows what was heard, as if that were all."""
+    from most.generate.chat import Chat, heard_text
+    from most.generate.engine import Engine, SpeakSettings
+
+    monkeypatch.setattr(devices, "require_devices", lambda *kinds: None)
+    monkeypatch.setattr(devices, "Player", Loudspeaker)
+    lines = "one two three\nafter three comes four\n"
+    code, rows, err = talk("--play", "--json", "--seed", "1", lines=lines)
+    assert code == 0, err
+    unstopped = [json.loads(r) for r in rows]
+    assert not any("heard_text" in r for r in unstopped)
+    for when in ("begin", "end"):
+        monkeypatch.setattr(Loudspeaker, "stop_at", when)
+        code, rows, err = talk("--play", "--json", "--seed", "1", "--out", tmp_path / when, lines=lines)
+        first, second = map(json.loads, rows)
+        assert code == 0
+        assert first["text"] == unstopped[0]["text"]
+        total = first["seconds"] if when == "end" else max(first["seconds"], len(first["text"]) / 15)
+        assert first["heard_text"] == heard_text(first["text"], 0.02 / total)
+        assert (tmp_path / when / "turn-01.wav").is_file()
+        assert "stopped; heard" in err
+        chat = Chat(Engine.load(tiny_most, tiny_codec), settings=SpeakSettings(max_seconds=0.5, seed=1))
+        chat.broken_off("one two three", first["heard_text"])
+        assert second["text"] == chat.ask("after three comes four", voice=True).text
+    monkeypatch.setattr(Loudspeaker, "heard_seconds", 0.0)
+    monkeypatch.setattr(Loudspeaker, "stop_at", "begin")
+    assert talk("--play", "--json", "--seed", "1", lines=lines)[:2] == (130, []), "nothing was heard yet: the end"
 
 
 def test_the_microphone_is_a_turn(talk, monkeypatch, question):

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import sys
+import threading
+import time
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -21,13 +24,17 @@ class PortAudioError(Exception):
 
 
 class FakeSound:
-    """What devices.py uses of sounddevice: a microphone that hears `heard`, a loudspeaker that keeps what it plays."""
+    """What devices.py uses of sounddevice: a microphone that hears `heard`, a loudspeaker that keeps what it plays.
+
+    From `full_at` seconds on it takes no more than it plays.
+    """
 
     PortAudioError = PortAudioError
 
-    def __init__(self, heard=None, rates=(16000,), device=True, interrupt_at=None):
-        self.heard, self.rates, self.device, self.interrupt_at = heard, rates, device, interrupt_at
+    def __init__(self, heard=None, rates=(16000,), device=True, full_at=None, broken=False):
+        self.heard, self.rates, self.device, self.full_at, self.broken = heard, rates, device, full_at, broken
         self.played, self.position, self.ended = np.zeros(0, np.float32), 0, None
+        self.full, self.closed = threading.Event(), False
 
     def query_devices(self, kind):
         if not self.device:
@@ -67,9 +74,19 @@ class _Stream:
         return np.pad(part, (0, n - len(part)))[:, None], False
 
     def write(self, block):
+        if self.sound.broken:
+            raise PortAudioError("Unanticipated host error")
         self.sound.played = np.concatenate([self.sound.played, block[:, 0]])
-        if self.sound.interrupt_at is not None and len(self.sound.played) >= self.sound.interrupt_at * self.rate:
-            raise KeyboardInterrupt
+        at = self.sound.full_at
+        if at is not None and len(self.sound.played) >= at * self.rate:
+            self.sound.full.set()
+            time.sleep(0.05)  # as a device does whose buffer is full
+
+    def start(self):
+        pass
+
+    def close(self):
+        self.sound.closed = True
 
     def stop(self):
         self.sound.ended = "stop"
@@ -125,17 +142,43 @@ def test_a_microphone_of_another_rate(plug, spoken):
     assert np.corrcoef(got[near], wav[near])[0, 1] > 0.999
 
 
-def test_playing_says_what_was_heard(plug):
+def test_playing_goes_on_to_the_end_of_what_came(plug):
     wav = np.linspace(-0.5, 0.5, 2 * RATE, dtype=np.float32)
     sound = plug()
-    assert devices.play(wav, RATE) == 1.0
+    with devices.Player(RATE) as player:
+        for part in np.split(wav, 4):
+            player.play(part)
+    assert player.heard_seconds == 2.0
     np.testing.assert_array_equal(sound.played, wav)
-    assert sound.ended == "stop"
-    sound = plug(interrupt_at=1.0)
-    assert devices.play(wav, RATE) == pytest.approx(0.5 - 0.1 / 2, abs=0.03)
-    assert sound.ended == "abort"
-    plug(interrupt_at=0.01)
-    assert devices.play(wav, RATE) == 0.0
+    assert (sound.ended, sound.closed) == ("stop", True)
+
+
+def test_playing_is_stopped_at_once_and_says_what_was_heard(plug):
+    for at in (0.01, 1.0):
+        sound = plug(full_at=at)
+        player = devices.Player(RATE)
+        with suppress(KeyboardInterrupt), player:
+            player.play(np.zeros(20 * RATE, np.float32))
+            assert sound.full.wait(10)
+            raise KeyboardInterrupt
+        assert sound.ended == "abort"
+        assert sound.closed
+        written = len(sound.played) / RATE
+        assert written < 2
+        assert player.heard_seconds == pytest.approx(max(0.0, written - 0.1))
+
+
+def test_a_loudspeaker_of_another_rate_and_one_that_breaks(plug):
+    wav = np.sin(np.arange(RATE) / 20).astype(np.float32)
+    sound = plug(rates=(48000,))
+    with devices.Player(RATE) as player:
+        for part in np.split(wav, 8):
+            player.play(part)
+    np.testing.assert_allclose(sound.played, resample(wav, RATE, 48000), atol=2e-3)
+    assert player.heard_seconds == pytest.approx(1.0, abs=1e-3)
+    plug(broken=True)
+    with pytest.raises(MostError, match="Unanticipated"), devices.Player(RATE) as player:
+        player.play(wav)
 
 
 def test_what_is_missing_is_said(plug, monkeypatch):
@@ -144,7 +187,7 @@ def test_what_is_missing_is_said(plug, monkeypatch):
         with pytest.raises(MostError, match=r"microphone.*device"):
             use()
     with pytest.raises(MostError, match="loudspeaker"):
-        devices.play(np.zeros(10, np.float32), RATE)
+        devices.Player(RATE)
     monkeypatch.setitem(sys.modules, "sounddevice", None)
     with pytest.raises(MostError, match=r"most-speech\[mic\]"):
         devices.require_devices("output")

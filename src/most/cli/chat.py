@@ -5,6 +5,8 @@ from __future__ import annotations
 import json as jsonlib
 import sys
 from collections.abc import Iterable
+from contextlib import nullcontext
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,7 +17,9 @@ from most.cli.speech import CodecDir, Model, Seed, Speaker, Temperature, load_en
 from most.errors import MostError
 
 if TYPE_CHECKING:
-    from most.generate.chat import Answer, Chat, Said
+    from most.generate.chat import Chat, Said
+    from most.generate.stream import Said as Sound
+    from most.speech.devices import Player
 
 
 def chat(
@@ -97,10 +101,10 @@ class _Session:
         return failed
 
     def turn(self, asked: Asked) -> None:
-        """One turn: ask, print, write, play."""
+        """One turn: ask, and print, write and play what comes."""
         try:
             said = asked.file or asked.text if asked.mic_seconds is None else recorded(asked.mic_seconds)
-            answer = self.chat.ask(said, voice=self.aloud) if self.json else self._as_it_comes(said)
+            answer = self._answer(said)
         except KeyboardInterrupt:
             if not sys.stdin.isatty():
                 raise
@@ -113,50 +117,91 @@ class _Session:
         row: dict[str, object] = {"turn": self.n_turns}
         row |= {"asked": asked.text} if asked.text else {"heard": str(asked.file or "microphone")}
         row |= {"text": answer.text, "forgotten_turns": answer.forgotten}
-        row |= self._speech(answer)
+        if self.aloud:
+            row |= self._speech(answer)
+        if answer.heard is not None:
+            row["heard_text"] = answer.heard
+            _note(f"stopped; heard: {answer.heard}")
         if self.json:
             print(jsonlib.dumps(row, ensure_ascii=False), flush=True)
 
-    def _as_it_comes(self, said: Said) -> Answer:
-        """An answer that is printed while it is written."""
-        from most.generate.chat import Answer
+    def _answer(self, said: Said) -> _Answer:
+        """Asks; prints what is written and plays what is said as it comes."""
+        from most.generate.chat import Answer, heard_text, spoken_seconds
         from most.generate.stream import Written
 
-        for event in self.chat.stream(said, voice=self.aloud):
-            if isinstance(event, Written):
-                print(event.text, end="", flush=True)
-            elif isinstance(event, Answer):
-                print("" if event.text else "(nothing)", flush=True)
-                return event
-        raise AssertionError("a stream ends with its answer")
+        answer, whole, player = _Answer(), False, self._player()
+        try:
+            with player or nullcontext():
+                for event in self.chat.stream(said, voice=self.aloud):
+                    if isinstance(event, Answer):
+                        answer.text, answer.forgotten, whole = event.text, event.forgotten, True
+                        answer.truncated = event.speech is not None and event.speech.truncated
+                        self._print("\n" if event.text else "(nothing)\n")
+                    elif isinstance(event, Written):
+                        answer.text += event.text
+                        self._print(event.text)
+                    else:
+                        answer.sound.append(event)
+                        if player is not None:
+                            player.play(event.waveform)
+        except KeyboardInterrupt:
+            if player is None or not (whole or player.heard_seconds):
+                raise
+            self._print("" if whole else "\n")
+            share = min(1.0, player.heard_seconds / spoken_seconds(answer.text, answer.seconds, whole=whole))
+            answer.heard = heard_text(answer.text, share)
+            if whole:
+                self.chat.heard(share)
+            else:
+                self.chat.broken_off(said, answer.heard)
+        return answer
 
-    def _speech(self, answer: Answer) -> dict[str, object]:
-        speech = answer.speech
-        if speech is None:
-            return {}
-        if not len(speech.units):
+    def _player(self) -> Player | None:
+        codec = self.chat.engine.codec
+        if not self.play or codec is None:
+            return None
+        from most.speech.devices import Player
+
+        return Player(codec.sample_rate)
+
+    def _print(self, text: str) -> None:
+        if not self.json:
+            print(text, end="", flush=True)
+
+    def _speech(self, answer: _Answer) -> dict[str, object]:
+        if not answer.sound:
             _note("the model said nothing aloud; it may need more training or another seed")
             return {"seconds": 0.0}
-        row: dict[str, object] = {
-            "seconds": round(len(speech.waveform) / speech.sample_rate, 3), "truncated": speech.truncated,
-        }  # fmt: skip
-        if speech.truncated:
+        row: dict[str, object] = {"seconds": round(answer.seconds, 3), "truncated": answer.truncated}
+        if answer.truncated:
             _note("speech cut at the longest allowed length")
         if self.out is not None:
+            import numpy as np
+
             from most.speech.audio import write_audio
 
-            path = write_audio(self.out / f"turn-{self.n_turns:02d}.wav", speech.waveform, speech.sample_rate)
+            wav = np.concatenate([s.waveform for s in answer.sound])
+            path = write_audio(self.out / f"turn-{self.n_turns:02d}.wav", wav, answer.sound[0].sample_rate)
             row["speech"] = str(path)
             if not self.json:
                 _note(f"{path}: {row['seconds']:.2f} s")
-        if self.play:
-            from most.speech.devices import play
-
-            share = play(speech.waveform, speech.sample_rate)
-            if share < 1:
-                row["heard_text"] = self.chat.heard(share)
-                _note(f"stopped; heard: {row['heard_text']}")
         return row
+
+
+@dataclass
+class _Answer:
+    """An answer as far as it came. `heard`: what was heard of it before it was stopped."""
+
+    text: str = ""
+    sound: list[Sound] = field(default_factory=list)
+    truncated: bool = False
+    forgotten: int = 0
+    heard: str | None = None
+
+    @property
+    def seconds(self) -> float:
+        return sum(len(s.waveform) / s.sample_rate for s in self.sound)
 
 
 def _note(text: str) -> None:

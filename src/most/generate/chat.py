@@ -24,6 +24,8 @@ from most.manifest import AudioRef
 _WORD = re.compile(r"\S+")
 _N_MARKERS = 2
 """Around units: where they begin and end."""
+_CHARACTERS_A_SECOND = 15.0
+"""Of speech whose end was not made."""
 Said = str | Path | AudioRef | np.ndarray
 """A user's turn: a text, or speech as a file or as (T,) float32 at the model's rate."""
 
@@ -146,6 +148,10 @@ class Chat:
         self.history[-1] = {"role": "assistant", "content": text}
         return text
 
+    def broken_off(self, said: Said, text: str) -> None:
+        """Take a turn into the history whose answer was stopped on the way, with as much of it as was heard."""
+        self.answered(self.turn([self._part(said)]), text)
+
     def _part(self, said: Said) -> dict[str, Any]:
         if not isinstance(said, str):
             return {"type": "audio", "audio": self.engine.processor.read(said)}
@@ -208,3 +214,8 @@ def heard_text(text: str, share: float) -> str:
     if not within or within[-1] == ends[-1]:
         return text
     return text[: within[-1]].removesuffix(",")
+
+
+def spoken_seconds(text: str, made_seconds: float, *, whole: bool) -> float:
+    """How long an answer's speech is, of which so much was made; a guess where that is not the `whole`."""
+    return made_seconds if whole else max(made_seconds, len(text) / _CHARACTERS_A_SECOND)

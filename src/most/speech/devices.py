@@ -5,12 +5,15 @@ What records and plays is written for a person who is there: both end at once wh
 
 from __future__ import annotations
 
+import queue
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
 
 import numpy as np
+import soxr
 
 from most.errors import MostError
 from most.speech.audio import resample
@@ -77,35 +80,80 @@ def record(max_seconds: float, stop: Callable[[], bool], pause_seconds: float = 
     return resample(np.concatenate(frames), rate, SAMPLE_RATE)
 
 
-def play(wav: np.ndarray, sample_rate: int) -> float:
-    """Play (T,) float32 to its end or until Ctrl-C. Returns the share of it that was heard.
+class Player:
+    """Plays what comes while more is made: a context, which ends when all is heard, or at once by an exception.
 
     Raises:
         MostError: no sounddevice, no PortAudio, no loudspeaker, or one that cannot be opened.
     """
-    sound = _sounddevice()
-    rate = _rate(sound, "output", sample_rate)
-    wav = resample(wav, sample_rate, rate)[:, None]
-    block, done = max(1, round(_BLOCK_SECONDS * rate)), 0
-    with _explained(sound, "loudspeaker"):
-        stream = sound.OutputStream(samplerate=rate, channels=1, dtype="float32")
-        with stream:
-            try:
-                for done in range(0, len(wav), block):
-                    stream.write(wav[done : done + block])
-                stream.stop()  # which waits for what is still to be heard
-            except KeyboardInterrupt:
-                stream.abort()
-                waiting = round(stream.latency * rate)  # written, but not heard yet
-                return min(1.0, max(0, done - waiting) / max(1, len(wav)))
-    return 1.0
+
+    def __init__(self, sample_rate: int) -> None:
+        self._sound = _sounddevice()
+        self._rate = _rate(self._sound, "output", sample_rate)
+        self._resample = soxr.ResampleStream(sample_rate, self._rate, 1, dtype="float32")
+        self._waiting: queue.SimpleQueue[np.ndarray | None] = queue.SimpleQueue()
+        self._stopped, self._error = threading.Event(), list[BaseException]()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._n_written = self._n_unheard = 0
+
+    @property
+    def heard_seconds(self) -> float:
+        """Of all that came, what left the loudspeaker before the context ended."""
+        return max(0, self._n_written - self._n_unheard) / self._rate
+
+    def play(self, wav: np.ndarray) -> None:
+        """Play (T,) float32 behind what came before; returns at once."""
+        self._put(self._resample.resample_chunk(wav.astype(np.float32, copy=False)))
+
+    def __enter__(self) -> Player:
+        with _explained(self._sound, "loudspeaker"):
+            self._stream = self._sound.OutputStream(samplerate=self._rate, channels=1, dtype="float32")
+            self._stream.start()
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            if kind is None:
+                self._put(self._resample.resample_chunk(np.zeros(0, np.float32), last=True))
+                self._waiting.put(None)
+                while self._thread.is_alive():  # waits that a Ctrl-C ends, on every system
+                    self._thread.join(_BLOCK_SECONDS)
+                self._stream.stop()  # which waits for what is still to be heard
+        except BaseException:
+            kind = KeyboardInterrupt
+            raise
+        finally:
+            if kind is not None:
+                self._n_unheard = round(self._stream.latency * self._rate)
+                self._stopped.set()
+                self._waiting.put(None)
+                self._thread.join()
+                self._stream.abort()
+            self._stream.close()
+        with _explained(self._sound, "loudspeaker"):
+            for error in self._error:
+                raise error
+
+    def _put(self, wav: np.ndarray) -> None:
+        block = max(1, round(_BLOCK_SECONDS * self._rate))
+        for at in range(0, len(wav), block):
+            self._waiting.put(wav[at : at + block, None])
+
+    def _run(self) -> None:
+        try:
+            while (block := self._waiting.get()) is not None and not self._stopped.is_set():
+                self._stream.write(block)
+                self._n_written += len(block)
+        except Exception as e:  # of PortAudio; told where the context ends
+            self._error.append(e)
 
 
 def require_devices(*kinds: str) -> None:
     """Refuse now rather than in the middle of a talk. `kinds`: "input", "output".
 
     Raises:
-        MostError: as `record` and `play`.
+        MostError: as `record` and `Player`.
     """
     sound = _sounddevice()
     for kind in kinds:

@@ -7,14 +7,12 @@ from typing import Any, Literal
 
 import numpy as np
 
-from most.generate.chat import heard_text
+from most.generate.chat import heard_text, spoken_seconds
 from most.serve.errors import Refused
 
 Role = Literal["system", "user", "assistant"]
 MAX_ITEMS, MAX_SAMPLES = 400, 600 * 16000
 """Of one talk: what a client may make a server keep."""
-_CHARACTERS_A_SECOND = 15.0
-"""Of speech whose end was not made: how much of a text was heard by then."""
 
 
 @dataclass
@@ -63,7 +61,7 @@ class Item:
 
     def cut(self, heard_seconds: float) -> None:
         """Leave of an answer what was heard of it."""
-        made = self.seconds if self.whole else max(self.seconds, len(self.text) / _CHARACTERS_A_SECOND)
+        made = spoken_seconds(self.text, self.seconds, whole=self.whole)
         if self.text and heard_seconds < made:
             self.text, self.status = heard_text(self.text, heard_seconds / made), "incomplete"
             self.seconds, self.whole = heard_seconds, True
