@@ -46,14 +46,3 @@ def test_the_shipped_model(tmp_path: Path, monkeypatch) -> None:
     nano.mkdir(parents=True)
     (nano / "config.json").write_text(json.dumps({"model_type": "most"}))
     assert default_model_dir() == nano
-
-
-def test_its_codec_comes_before_the_codec_alone(tmp_path: Path, monkeypatch) -> None:
-    from most.speech import codec
-
-    monkeypatch.setattr(codec, "__file__", str(tmp_path / "most" / "speech" / "codec.py"))
-    assert default_codec_dir() == tmp_path / "most" / "assets" / "nano-codec"
-    own = tmp_path / "most" / "assets" / "nano" / "codec"
-    own.mkdir(parents=True)
-    (own / "codec.json").write_text("{}")
-    assert default_codec_dir() == own

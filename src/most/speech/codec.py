@@ -27,10 +27,8 @@ if TYPE_CHECKING:
 
 
 def default_codec_dir() -> Path:
-    """The codec that ships with the package: the shipped model's own, where that lies there."""
-    assets = Path(__file__).resolve().parent.parent / "assets"
-    own = assets / "nano" / "codec"
-    return own if (own / "codec.json").is_file() else assets / "nano-codec"
+    """The codec that ships with the package: the shipped model's own."""
+    return Path(__file__).resolve().parent.parent / "assets" / "nano" / "codec"
 
 
 @dataclass(frozen=True, kw_only=True)
