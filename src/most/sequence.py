@@ -46,7 +46,17 @@ class Units:
     units: Sequence[int] | np.ndarray
 
 
-Part = str | Wave | Units
+@dataclass(frozen=True)
+class Pieces:
+    """A text whose pieces are tokenized apart."""
+
+    pieces: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return "".join(self.pieces)
+
+
+Part = str | Pieces | Wave | Units
 
 
 @dataclass(frozen=True)
@@ -86,7 +96,7 @@ class SequenceBuilder:
         self._eos: Any = tokenizer.eos_token_id
         control = sorted({str(t) for t in tokenizer.added_tokens_decoder.values() if t.special}, key=len, reverse=True)
         self._control = re.compile(
-            "|".join(map(re.escape, control)) + "|[\ue000\ue001]" if control else "[\ue000\ue001]"
+            "|".join(map(re.escape, control)) + "|[\ue000-\ue002]" if control else "[\ue000-\ue002]"
         )
 
     def document(self, *parts: Part) -> Encoded:
@@ -94,7 +104,7 @@ class SequenceBuilder:
         ids: list[int] = [self._bos] if self._bos is not None else []
         waves: list[Wave] = []
         for part in parts:
-            ids += self._text(part) if isinstance(part, str) else self._audio(part, waves)
+            ids += self._text(str(part)) if isinstance(part, (str, Pieces)) else self._audio(part, waves)
         if self._eos is not None:
             ids.append(self._eos)
         array = np.array(ids, dtype=np.int64)
@@ -157,9 +167,9 @@ class SequenceBuilder:
         for message in messages:
             content = ""
             for part in message.parts:
-                if isinstance(part, str):
-                    self._refuse_control(part)
-                    content += part
+                if isinstance(part, (str, Pieces)):
+                    self._refuse_control(str(part))
+                    content += part if isinstance(part, str) else "\ue002".join(part.pieces)
                 else:
                     content += f"\ue000{n}\ue001"
                     n += 1
@@ -172,10 +182,10 @@ class SequenceBuilder:
 
     def _segment(self, rendered: str, audio: list[Wave | Units], waves: list[Wave]) -> list[int]:
         ids: list[int] = []
-        for piece in re.split("(\ue000[0-9]+\ue001)", rendered):
+        for piece in filter(None, re.split("(\ue000[0-9]+\ue001)|\ue002", rendered)):
             if piece.startswith("\ue000"):
                 ids += self._audio(audio[int(piece[1:-1])], waves)
-            elif piece:
+            else:
                 ids += self.tokenizer(piece, add_special_tokens=False)["input_ids"]  # type: ignore[operator]
         return ids
 
@@ -203,4 +213,4 @@ class SequenceBuilder:
 
     @staticmethod
     def _audio_parts(messages: Sequence[Message]) -> list[Wave | Units]:
-        return [p for m in messages for p in m.parts if not isinstance(p, str)]
+        return [p for m in messages for p in m.parts if isinstance(p, (Wave, Units))]

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from hashlib import sha256
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,7 @@ from most.data.mixture import Mixture, TokenMixture
 from most.data.packing import pack
 from most.errors import MostError
 from most.manifest import Example, Turn
-from most.sequence import IGNORE, Encoded, Message, SequenceBuilder, Units, Wave
+from most.sequence import IGNORE, Encoded, Message, Part, Pieces, SequenceBuilder, Units, Wave
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,8 @@ class ExampleEncoder:
         units: unit ids of what is said; None when no example holds any.
         stack: encoder frames per position, as in `MostConfig.audio_stack`.
         max_length: longer sequences are refused; None takes any.
+        cut_words: share of the `tts` examples whose words are cut at random before they are tokenized, each example
+            always in the same places.
     """
 
     def __init__(
@@ -56,8 +60,9 @@ class ExampleEncoder:
         units: ArrayStore | None,
         stack: int,
         max_length: int | None,
+        cut_words: float = 0.0,
     ) -> None:
-        self.builder, self.folder = builder, folder
+        self.builder, self.folder, self.cut_words = builder, folder, cut_words
         self.frames, self.units = frames, units
         self.stack, self.max_length = stack, max_length
 
@@ -76,6 +81,10 @@ class ExampleEncoder:
     def encode(self, example: Example) -> Encoded:
         """The sequence alone, of any length, without the frames of what is heard."""
         messages = [Message(t.role, self._parts(t, example.id)) for t in example.turns]
+        if self.cut_words and example.task == "tts":
+            rng = np.random.default_rng(int.from_bytes(sha256(example.id.encode()).digest()[:8], "little"))
+            if rng.random() < self.cut_words:
+                messages = [replace(m, parts=tuple(_cut(p, rng) for p in m.parts)) for m in messages]
         if messages[0].role == "document":
             return self.builder.document(*(p for m in messages for p in m.parts))
         return self.builder.dialogue(messages)
@@ -96,6 +105,16 @@ class ExampleEncoder:
             # What is said is written first; what is heard comes before the instruction.
             parts.insert(0 if turn.role == "assistant" else len(parts), turn.text)
         return tuple(parts)
+
+
+def _cut(part: Part, rng: np.random.Generator) -> Part:
+    """A text cut within words, from hardly anywhere to at every letter."""
+    if not isinstance(part, str):
+        return part
+    share = rng.random()
+    inside = [k for k in range(1, len(part)) if part[k - 1].isalpha() and part[k].isalpha()]
+    cuts = [0, *(k for k in inside if rng.random() < share), len(part)]
+    return Pieces(tuple(part[a:b] for a, b in pairwise(cuts)))
 
 
 Sourced = tuple[ExampleEncoder, Example]

@@ -84,7 +84,7 @@ def _paired(
 
 
 def read_sources(
-    sources: Sequence[Source], processor: Any, keys: Sequence[str], max_length: int | None
+    sources: Sequence[Source], processor: Any, keys: Sequence[str], max_length: int | None, cut_words: float = 0.0
 ) -> dict[str, list[Sourced]]:
     """Examples by key of the mixture; without `keys` by task, or by `group/task` where manifests are grouped.
 
@@ -107,6 +107,7 @@ def read_sources(
                 units=ArrayStore(source.arrays / "units") if source.arrays else None,
                 stack=processor.audio_stack,
                 max_length=max_length,
+                cut_words=cut_words,
             )
         for example in read_examples(source.manifest):
             narrow = f"{source.group}/{example.task}" if source.group else example.task
@@ -126,11 +127,13 @@ def build_dataset(recipe: TrainRecipe, processor: Any, *, echo: Callable[[str], 
     data = recipe.data
     keys = [key for key, share in data.mixture.items() if share]
     sources = sources_of(data)
-    examples = read_sources(sources, processor, keys, data.max_length)
+    if data.cut_words and processor.tokenizer.decode(_ids(processor, "cu") + _ids(processor, "ts")) != "cuts":
+        raise MostError("data.cut_words", data.cut_words, "needs a byte-level tokenizer; this one spaces pieces: set 0")
+    examples = read_sources(sources, processor, keys, data.max_length, data.cut_words)
     Mixture(
         {key: len(rows) for key, rows in examples.items()}, data.mixture, recipe.seed
     )  # raises, before the long part
-    lengths = _lengths(examples, recipe.output, _state(sources, processor), echo)
+    lengths = _lengths(examples, recipe.output, _state(sources, processor, data.cut_words), echo)
     examples, lengths = _fitting(examples, lengths, recipe, echo)
     counts: dict[str, Any] = lengths  # arrays serve as sequences
     if data.mixture_unit == "tokens":
@@ -175,7 +178,11 @@ def _lengths(
     return lengths
 
 
-def _state(sources: Sequence[Source], processor: Any) -> str:
+def _ids(processor: Any, text: str) -> list[int]:
+    return processor.tokenizer(text, add_special_tokens=False)["input_ids"]
+
+
+def _state(sources: Sequence[Source], processor: Any, cut_words: float) -> str:
     """Changes whenever a length might."""
     digest = hashlib.sha256()
     for source in sources:
@@ -191,6 +198,7 @@ def _state(sources: Sequence[Source], processor: Any) -> str:
         processor.n_units,
         processor.audio_stack,
         tokenizer.chat_template,
+        cut_words,
     )
     digest.update(repr(vocabulary).encode())
     return digest.hexdigest()

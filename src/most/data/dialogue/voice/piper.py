@@ -56,6 +56,7 @@ class Piper:
         self.voices = tuple(self._speakers) or (self._file.stem,)
         given = (noise_scale, length_scale, noise_width)
         defaults = (own.get("noise_scale", 0.667), own.get("length_scale", 1.0), own.get("noise_w", 0.8))
+        self._even: Any = None
         self._scales = [float(d if g is None else g) for g, d in zip(given, defaults, strict=True)]
 
     def phoneme_ids(self, text: str) -> list[int]:
@@ -79,7 +80,8 @@ class Piper:
         """Speech at the voice's rate.
 
         The model draws noise inside its graph, and its generator runs on from call to call; it is seeded only when a
-        session is made. So each call makes one (0.3 s): what is said does not depend on what was said before.
+        session is made. So each call makes one (0.3 s), unless both noises are 0: what is said does not depend on
+        what was said before.
         """
         return self._say(self.phoneme_ids(text), voice, seed, speed)
 
@@ -92,8 +94,10 @@ class Piper:
     def _say(self, ids: list[int], voice: str, seed: int, speed: float) -> np.ndarray:
         if voice not in self.voices:
             raise MostError("piper.voice", voice, nearest(voice, self.voices))
-        session = onnx_session(self._file, self._threads, optimize=False, seed=seed % 2**31)
         noise, length, width = self._scales
+        session = self._even or onnx_session(self._file, self._threads, optimize=False, seed=seed % 2**31)
+        if noise == width == 0:
+            self._even = session
         feed: dict[str, Any] = {
             "input": np.array([ids], dtype=np.int64),
             "input_lengths": np.array([len(ids)], dtype=np.int64),
