@@ -86,6 +86,7 @@ def speak(
     speaker: Speaker = None,
     temperature: Temperature = 0.9,
     seed: Seed = 0,
+    best_of: Annotated[int, typer.Option(help="Takes, of which the model keeps the one it understands best.")] = 1,
     max_piece_words: Annotated[int, typer.Option(help="Longer texts are said sentence by sentence.")] = 16,
 ) -> None:
     """Say a text and write it to an audio file."""
@@ -94,8 +95,8 @@ def speak(
     from most.speech.audio import write_audio
 
     said = read_aloud(
-        load_engine(model, codec), text, speaker=speaker, settings=SpeakSettings(temperature=temperature, seed=seed),
-        max_piece_words=max_piece_words,
+        load_engine(model, codec), text, speaker=speaker, max_piece_words=max_piece_words,
+        settings=SpeakSettings(temperature=temperature, seed=seed, best_of=best_of),
     )  # fmt: skip
     if len(said.silent) == len(said.pieces):
         raise MostError("text", text, "the model said nothing; it may need more training or another seed")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,18 +21,20 @@ class MostSubject:
     Args:
         batch_size: of generation and of likelihoods; answers do not depend on it.
         speaker: voice of the codec; its main one when left out.
-        temperature: of speech; 0 takes the most likely unit.
+        temperature: of speech; 0 takes the most likely unit. best_of: takes of which one is kept.
     """
 
     capabilities: frozenset[Capability] = frozenset({"text", "hear", "speak"})
 
     def __init__(
-        self, engine: Engine, name: str, *, batch_size: int = 8, speaker: str | None = None, temperature: float = 0.9
-    ) -> None:
+        self, engine: Engine, name: str, *, batch_size: int = 8, speaker: str | None = None, temperature: float = 0.9,
+        best_of: int = 1,
+    ) -> None:  # fmt: skip
         if engine.codec is None:
             raise MostError("codec", None, "is needed to evaluate speech; load the engine with one")
         self.engine, self.codec, self.name = engine, engine.codec, name
-        self.batch_size, self.speaker, self.temperature = batch_size, speaker, temperature
+        self.batch_size, self.speaker = batch_size, speaker
+        self.speech = SpeakSettings(temperature=temperature, best_of=best_of)
 
     @classmethod
     def load(
@@ -45,7 +48,7 @@ class MostSubject:
         return self.engine.transcribe(audios, batch_size=self.batch_size, max_new_tokens=max_new_tokens)
 
     def speak(self, texts: Sequence[str], *, seeds: Sequence[int], max_seconds: float = 20.0) -> list[Speech]:
-        settings = SpeakSettings(temperature=self.temperature, max_seconds=max_seconds)
+        settings = replace(self.speech, max_seconds=max_seconds)
         return self.engine.speak(
             texts, speaker=self.speaker, settings=settings, batch_size=self.batch_size, seeds=seeds
         )
@@ -58,7 +61,7 @@ class MostSubject:
     def answer_speech(
         self, questions: Sequence[Asked], *, seeds: Sequence[int], max_seconds: float = 20.0
     ) -> list[Speech]:
-        settings = SpeakSettings(temperature=self.temperature, max_seconds=max_seconds)
+        settings = replace(self.speech, max_seconds=max_seconds)
         replies = self.engine.reply(
             [conversation(q) for q in questions], speaker=self.speaker, settings=settings, batch_size=self.batch_size,
             seeds=seeds,

@@ -26,7 +26,8 @@ class EvalRecipe:
         batch_size: items at once; scores do not depend on it.
         workers: processes, each with its copy of the model; threads: of each, the cores divided by the workers.
         codec: folder of the speech codec; the shipped one when absent. speaker: its voice, its main one when absent.
-        temperature: of speech; 0 takes the most likely unit.
+        temperature: of speech; 0 takes the most likely unit. best_of: takes that are drawn, of which the model keeps
+            the one that it understands best itself.
         device: where the model runs, as torch names it. bits: of its weights, 8 or 4; as they are when absent.
     """
 
@@ -39,6 +40,7 @@ class EvalRecipe:
     codec: Path | None = None
     speaker: str | None = None
     temperature: float = 0.9
+    best_of: int = 1
     device: str = "cpu"
     bits: int | None = None
 
@@ -54,6 +56,8 @@ class EvalRecipe:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise MostError(name, value, "must be at least 1")
+        if self.best_of < 1:
+            raise MostError("best_of", self.best_of, "must be at least 1")
         if self.temperature < 0:
             raise MostError("temperature", self.temperature, "must be >= 0; 0 takes the most likely unit")
         used = variables_in(self.tasks)

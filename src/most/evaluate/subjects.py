@@ -31,7 +31,7 @@ def open_subject(recipe: EvalRecipe, model: str | Path) -> Subject:
         return TextSubject.load(model, batch_size=recipe.batch_size, device=recipe.device)
     return MostSubject.load(
         model, codec=recipe.codec, device=recipe.device, bits=recipe.bits, batch_size=recipe.batch_size,
-        speaker=recipe.speaker, temperature=recipe.temperature,
+        speaker=recipe.speaker, temperature=recipe.temperature, best_of=recipe.best_of,
     )  # fmt: skip
 
 

@@ -43,7 +43,7 @@ class Part:
     max_new_tokens: int
     temperature: float = 0.0
     top_p: float = 1.0
-    seed: int | tuple[int, int] = 0
+    seed: int | tuple[int, ...] = 0
     begin: int | None = None
 
     def __post_init__(self) -> None:

@@ -67,6 +67,8 @@ class Chat:
         max_new_tokens: int = 128,
     ) -> None:  # fmt: skip
         self.engine, self.speaker, self.settings = engine, speaker, settings or SpeakSettings()
+        if self.settings.best_of > 1:
+            raise MostError("best_of", self.settings.best_of, "compares whole takes, but a talk is said as it comes: 1")
         self.max_new_tokens = max_new_tokens
         self.history: list[dict[str, Any]] = []
         self.n_answers = 0

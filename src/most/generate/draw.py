@@ -10,6 +10,9 @@ from transformers import LogitsProcessor
 
 from most.errors import MostError
 
+_TAKES = 7151
+"""Sets the seeds of further takes apart from those of rows."""
+
 
 class SeededDraw(LogitsProcessor):
     """Picks each row's next token at a place in its cumulative distribution; put it last, and let `generate` be greedy.
@@ -45,7 +48,7 @@ def pick(scores: torch.Tensor, draws: torch.Tensor) -> torch.Tensor:
     return torch.searchsorted(total, draws[:, None] * total[:, -1:], right=True)[:, 0]
 
 
-def row_seeds(seeds: Sequence[int] | None, seed: int, n_rows: int) -> list[int | tuple[int, int]]:
+def row_seeds(seeds: Sequence[int] | None, seed: int, n_rows: int) -> list[int | tuple[int, ...]]:
     """One seed a row: those given, or `seed` joined with the row's number.
 
     Raises:
@@ -59,3 +62,8 @@ def row_seeds(seeds: Sequence[int] | None, seed: int, n_rows: int) -> list[int |
         if value < 0:
             raise MostError("seeds", value, "must be >= 0")
     return list(seeds)
+
+
+def takes(seed: int | tuple[int, ...], n: int) -> list[int | tuple[int, ...]]:
+    """Seeds of `n` draws, of which the first is that of one alone."""
+    return [seed, *((*(seed if isinstance(seed, tuple) else (seed,)), _TAKES, k) for k in range(1, n))]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,8 +16,9 @@ import numpy as np
 from most.data.prompts import ASR_PROMPTS, TTS_PROMPTS
 from most.errors import MostError
 from most.generate.batch import Batch, Part, Request
-from most.generate.draw import row_seeds
+from most.generate.draw import row_seeds, takes
 from most.generate.stream import Assembler, Ended, Said, Written
+from most.generate.takes import best_take
 from most.manifest import AudioRef
 from most.model.load import codec_dir_of, load_most
 from most.model.plain import is_plain, load_plain
@@ -44,14 +46,19 @@ class SpeakSettings:
         top_p: the share of probability drawn from.
         max_seconds: of speech; reaching it is reported in `Speech.truncated`, never hidden.
         seed: of the draw, where no seed is given for each row: a row's draw then follows from this and its number.
+        best_of: takes that are drawn, of which the one is kept in which the model itself hears the text most surely
+            (`most.generate.takes`). The first is that of 1. More than one cannot be streamed.
     """
 
     temperature: float = 0.9
     top_p: float = 0.95
     max_seconds: float = 20.0
     seed: int = 0
+    best_of: int = 1
 
     def __post_init__(self) -> None:
+        if self.best_of < 1:
+            raise MostError("best_of", self.best_of, "must be at least 1")
         if self.temperature < 0:
             raise MostError("temperature", self.temperature, "must be >= 0; 0 takes the most likely unit")
         if not 0 < self.top_p <= 1:
@@ -158,8 +165,13 @@ class Engine:
                 raise MostError("text", text, "is empty; give some words to say")
         settings = settings or SpeakSettings()
         own = row_seeds(seeds, settings.seed, len(texts))
-        requests = [self.to_say(t, settings, seed, prompt) for t, seed in zip(texts, own, strict=True)]
-        return [self.speech(row, speaker) for (row,) in self.answers(requests, batch_size)]
+        requests = [
+            self.to_say(t, settings, take, prompt)
+            for t, seed in zip(texts, own, strict=True)
+            for take in takes(seed, settings.best_of)
+        ]
+        said = (self.speech(row, speaker) for (row,) in self.answers(requests, batch_size))
+        return [self._best(text, said, settings.best_of, batch_size) for text in texts]
 
     def answer_speech(
         self,
@@ -194,11 +206,19 @@ class Engine:
         settings = settings or SpeakSettings()
         own = row_seeds(seeds, settings.seed, len(conversations))
         asked = zip(conversations, own, strict=True)
-        requests = [self.to_reply(c, settings, seed, max_new_tokens) for c, seed in asked]
-        return [
-            Reply(self.processor.decode_text(written), self.speech(said, speaker))
-            for written, said in self.answers(requests, batch_size)
+        requests = [
+            self.to_reply(c, settings, take, max_new_tokens)
+            for c, seed in asked
+            for take in takes(seed, settings.best_of)
         ]
+        answers = self.answers(requests, batch_size)
+        replies = []
+        for _ in conversations:
+            written, said = zip(*islice(answers, settings.best_of), strict=True)
+            text = self.processor.decode_text(written[0])
+            speeches = (self.speech(s, speaker) for s in said)
+            replies.append(Reply(text, self._best(text, speeches, settings.best_of, batch_size)))
+        return replies
 
     def stream(
         self, request: Request, *, speaker: str | None = None, settings: StreamSettings | None = None
@@ -221,14 +241,14 @@ class Engine:
         return Request(prompt=self._prompt(conversation, "text"), parts=(part,))
 
     def to_say(
-        self, text: str, settings: SpeakSettings, seed: int | tuple[int, int], prompt: str = SPEAK_PROMPT
+        self, text: str, settings: SpeakSettings, seed: int | tuple[int, ...], prompt: str = SPEAK_PROMPT
     ) -> Request:
         """What a `Batch` is asked to say a text; only the codec's units are asked for, not its sound."""
         asked = _asked([{"type": "text", "text": prompt.replace("{text}", text)}])
         return Request(prompt=self._prompt(asked, "speech"), parts=(self._said(settings, seed),))
 
     def to_reply(
-        self, conversation: Conversation, settings: SpeakSettings, seed: int | tuple[int, int], max_new_tokens: int
+        self, conversation: Conversation, settings: SpeakSettings, seed: int | tuple[int, ...], max_new_tokens: int
     ) -> Request:
         """What a `Batch` is asked for a turn that is written first and then said."""
         begin = self.processor.vocab.audio_begin
@@ -236,10 +256,15 @@ class Engine:
         said = replace(self._said(settings, seed), begin=begin)
         return Request(prompt=self._prompt(conversation, "text"), parts=(written, said))
 
+    def _best(self, text: str, speeches: Iterator[Speech], n: int, batch_size: int) -> Speech:
+        """Of the next `n` takes of a text."""
+        said = list(islice(speeches, n))
+        return said[0] if n == 1 else said[best_take(self, text, said, batch_size)]
+
     def _prompt(self, conversation: Conversation, answer: Literal["text", "speech"]) -> Encoded:
         return self.processor.builder.prompt(self.processor.messages(conversation), answer)
 
-    def _said(self, settings: SpeakSettings, seed: int | tuple[int, int]) -> Part:
+    def _said(self, settings: SpeakSettings, seed: int | tuple[int, ...]) -> Part:
         if self.codec is None:
             raise MostError("codec", None, "is needed to speak; load the engine with one")
         return Part(

@@ -47,6 +47,8 @@ class ServeSettings:
         for name in ("max_running", "max_tokens", "max_characters", "max_sessions"):
             if getattr(self, name) < 1:
                 raise MostError(name, getattr(self, name), "must be >= 1")
+        if self.speech.best_of > 1:
+            raise MostError("speech.best_of", self.speech.best_of, "compares whole takes, but speech is streamed: 1")
         if self.max_waiting < 0:
             raise MostError("max_waiting", self.max_waiting, "must be >= 0")
         for name in ("max_megabytes", "max_seconds", "request_seconds", "idle_seconds"):
