@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 
 from most.cli import main
+from most.generate.engine import Engine
+from most.generate.hearing import Hearing
 from most.manifest import read_examples
 from most.speech.audio import read_audio, write_audio
 
@@ -59,6 +61,19 @@ def test_transcribe_reports_each_file_and_never_stops(files, tiny_most, tiny_cod
         else:
             assert set(row) == {"file", "error"}
             assert Path(row["file"]).name in row["error"]
+
+
+def test_beams_are_for_models_that_have_a_ctc_term(files, tiny_most, tiny_codec, tmp_path, monkeypatch, capsys):
+    args = ("transcribe", files / "good.wav", "--codec", tiny_codec, "--beams", "3", "--model")
+    code, _, err = call(*args, tiny_most, monkeypatch=monkeypatch, capsys=capsys)
+    assert (code, "beams: 3" in err, "CTC term" in err) == (2, True, True)
+    model = shutil.copytree(tiny_most, tmp_path / "ctc")
+    config = json.loads((model / "config.json").read_text())
+    (model / "config.json").write_text(json.dumps(config | {"ctc_loss_weight": 1.0}))
+    code, out, _ = call(*args, model, monkeypatch=monkeypatch, capsys=capsys)
+    engine = Engine.load(model, tiny_codec)
+    engine.hearing = Hearing(beams=3)
+    assert (code, out.rstrip("\n")) == (0, f"{files / 'good.wav'}\t{engine.transcribe([files / 'good.wav'])[0]}")
 
 
 def test_the_command_is_installed_and_prints_transcripts(files, tiny_most, tiny_codec):

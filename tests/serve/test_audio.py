@@ -13,6 +13,7 @@ import openai
 import pytest
 import soundfile
 
+from most.generate.hearing import Hearing
 from most.generate.read_aloud import PAUSE_SECONDS, pieces_of
 from most.serve.audio_in import decode
 from most.serve.audio_out import CONTENT_TYPES
@@ -46,7 +47,9 @@ def test_a_clip_is_what_the_engine_hears(client, engine, clip):
     assert made.text == expected
 
 
-def test_long_files_come_in_segments_in_every_form(client, engine):
+@pytest.mark.parametrize("hearing", [None, Hearing(beams=3)])
+def test_long_files_come_in_segments_in_every_form(client, engine, hearing, monkeypatch):
+    monkeypatch.setattr(engine, "hearing", hearing)
     wav = np.concatenate([noise(6), np.zeros(RATE, np.float32), noise(6, 2), np.zeros(RATE, np.float32), noise(3, 3)])
     file = ("a.wav", wav_bytes(wav))
     ask = client.audio.transcriptions.create
@@ -68,6 +71,8 @@ def test_long_files_come_in_segments_in_every_form(client, engine):
     events = list(ask(model="tiny", file=file, stream=True))
     assert "".join(e.delta for e in events[:-1]) == events[-1].text == whole.text
     assert len(events) > 4
+    monkeypatch.setattr(engine, "hearing", None)
+    assert hearing is None or engine.transcribe(pieces) != [s.text for s in whole.segments]
 
 
 def test_silence_is_no_speech(client):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json as jsonlib
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -42,6 +43,7 @@ def transcribe(
     codec: CodecDir = None,
     json: Annotated[bool, typer.Option("--json", help="One JSON object a line: file, text, seconds or error.")] = False,
     batch_size: Annotated[int, typer.Option(help="Pieces at once.")] = 8,
+    beams: Annotated[int | None, typer.Option(help="Hypotheses of a transcript, for models with a CTC term.")] = None,
     max_piece_seconds: Annotated[float, typer.Option(help="What is longer is cut where it is quiet.")] = 8.0,
 ) -> None:
     """Transcribe audio files. A bad file is reported and never stops the rest; the exit code is then 1."""
@@ -49,6 +51,10 @@ def transcribe(
 
     failed = 0
     engine = load_engine(model, codec)
+    if beams is not None:
+        if engine.hearing is None:
+            raise MostError("beams", beams, "is for models that were trained with a CTC term; leave it out")
+        engine.hearing = replace(engine.hearing, beams=beams)
     for heard in transcribe_files(engine, files, max_piece_seconds=max_piece_seconds, batch_size=batch_size):
         failed += heard.error is not None
         if json:

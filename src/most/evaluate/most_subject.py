@@ -13,6 +13,7 @@ from most.errors import MostError
 from most.evaluate.likelihood import Likelihood, text_likelihoods, unit_likelihoods
 from most.evaluate.subject import Asked, Capability, conversation
 from most.generate.engine import Audio, Engine, SpeakSettings, Speech
+from most.generate.hearing import Hearing
 
 
 class MostSubject:
@@ -22,17 +23,22 @@ class MostSubject:
         batch_size: of generation and of likelihoods; answers do not depend on it.
         speaker: voice of the codec; its main one when left out.
         temperature: of speech; 0 takes the most likely unit. best_of: takes of which one is kept.
+        hearing: how transcripts are searched for, in place of the engine's own way.
     """
 
     capabilities: frozenset[Capability] = frozenset({"text", "hear", "speak"})
 
     def __init__(
         self, engine: Engine, name: str, *, batch_size: int = 8, speaker: str | None = None, temperature: float = 0.9,
-        best_of: int = 1,
+        best_of: int = 1, hearing: Hearing | None = None,
     ) -> None:  # fmt: skip
         if engine.codec is None:
             raise MostError("codec", None, "is needed to evaluate speech; load the engine with one")
         self.engine, self.codec, self.name = engine, engine.codec, name
+        if hearing is not None:
+            if engine.hearing is None:
+                raise MostError("hearing", hearing, "is for a model that was trained with a CTC term; leave it out")
+            engine.hearing = hearing
         self.batch_size, self.speaker = batch_size, speaker
         self.speech = SpeakSettings(temperature=temperature, best_of=best_of)
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from most.errors import MostError, nearest
 from most.evaluate.tasks.table import Family, task_settings
+from most.generate.hearing import Hearing
 from most.settings import Unset, fill_variables, variables_in
 
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]*")
@@ -28,6 +29,8 @@ class EvalRecipe:
         codec: folder of the speech codec; the shipped one when absent. speaker: its voice, its main one when absent.
         temperature: of speech; 0 takes the most likely unit. best_of: takes that are drawn, of which the model keeps
             the one that it understands best itself.
+        hearing: `beams` and `ctc_weight` of transcripts, for a model that was trained with a CTC term; the
+            engine's when left out.
         device: where the model runs, as torch names it. bits: of its weights, 8 or 4; as they are when absent.
     """
 
@@ -41,6 +44,7 @@ class EvalRecipe:
     speaker: str | None = None
     temperature: float = 0.9
     best_of: int = 1
+    hearing: Hearing | None = None
     device: str = "cpu"
     bits: int | None = None
 

@@ -168,6 +168,7 @@ def _affects(recipe: EvalRecipe) -> dict[str, Any]:
     codec = str(recipe.codec) if recipe.codec else None
     return {"codec": codec, "speaker": recipe.speaker, "temperature": recipe.temperature,
             **({} if recipe.best_of == 1 else {"best_of": recipe.best_of}),
+            **({} if recipe.hearing is None else {"hearing": asdict(recipe.hearing)}),
             **({} if recipe.bits is None else {"bits": recipe.bits})}  # fmt: skip
 
 

@@ -32,6 +32,7 @@ def open_subject(recipe: EvalRecipe, model: str | Path) -> Subject:
     return MostSubject.load(
         model, codec=recipe.codec, device=recipe.device, bits=recipe.bits, batch_size=recipe.batch_size,
         speaker=recipe.speaker, temperature=recipe.temperature, best_of=recipe.best_of,
+        hearing=recipe.hearing,
     )  # fmt: skip
 
 

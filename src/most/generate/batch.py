@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections import defaultdict, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
+from itertools import groupby
 from typing import Any, Literal
 
 import numpy as np
@@ -18,6 +19,7 @@ from transformers import LogitsProcessor, TemperatureLogitsWarper, TopPLogitsWar
 
 from most.errors import MostError
 from most.generate.draw import pick
+from most.generate.hearing import CtcPrefixes, Hearing, Search
 from most.generate.steps import Steps, steps_behind
 from most.model.legal import CLOSED, INSIDE, OUTSIDE, LegalTokens
 from most.model.router import collect_experts
@@ -36,6 +38,7 @@ class Part:
         top_p: the share of probability drawn from.
         seed: of the draw, as `numpy.random.default_rng` takes it.
         begin: a token put in front of it, in place of the one that ended the part before.
+        hearing: it is the transcript of the prompt's last clip, searched for in this way; a request's only part.
     """
 
     mode: Literal["text", "speech", "any"]
@@ -45,10 +48,13 @@ class Part:
     top_p: float = 1.0
     seed: int | tuple[int, ...] = 0
     begin: int | None = None
+    hearing: Hearing | None = None
 
     def __post_init__(self) -> None:
         if self.max_new_tokens < 1:
             raise MostError("max_new_tokens", self.max_new_tokens, "must be >= 1")
+        if self.hearing is not None and (self.mode, self.temperature) != ("text", 0.0):
+            raise MostError("hearing", self.hearing, "is for text, and draws nothing")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +68,10 @@ class Request:
     prompt: Encoded
     parts: tuple[Part, ...]
     routing: bool = False
+
+    def __post_init__(self) -> None:
+        if any(p.hearing is not None for p in self.parts) and (len(self.parts) > 1 or self.routing):
+            raise MostError("hearing", len(self.parts), "is for a request of one part, without routing")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,6 +105,7 @@ class _Row:
     opening: bool = False
     """Whether the next token is the part's own `begin`."""
     draw: np.random.Generator | None = None
+    search: Search | None = None
     live: bool = True
 
     def __post_init__(self) -> None:
@@ -112,7 +123,10 @@ class _Row:
 
 @dataclass
 class _Lane:
-    """Rows that are computed together; `tokens` (B,) are chosen and not yet computed."""
+    """Rows that are computed together; `tokens` (B,) are chosen and not yet computed.
+
+    A request that is searched for is there once for each of its hypotheses, side by side.
+    """
 
     steps: Steps
     rows: list[_Row]
@@ -165,7 +179,7 @@ class Batch:
 
     @property
     def n_running(self) -> int:
-        return sum(row.live for lane in self._lanes for row in lane.rows)
+        return len({row.number for lane in self._lanes for row in lane.rows if row.live})
 
     @property
     def busy(self) -> bool:
@@ -176,12 +190,14 @@ class Batch:
     def step(self) -> list[Token]:
         """One more token of each running request, after those that wait have joined.
 
-        A request whose token was put in front of a part, not chosen, is left out of this step.
+        A request whose token was put in front of a part, not chosen, is left out of this step. A transcript that is
+        searched for hands out tokens when all hypotheses agree on them: none at one step, several at another.
         """
         scored = []
         if new := self._joining():
             inputs = self.processor.collate([r.request.prompt for r in new]).to(self.model.device)
-            steps = steps_behind(self.model, inputs)
+            heard = [row for row in new if row.now.hearing is not None]
+            steps = steps_behind(self.model, inputs, partial(self._search, new) if heard else None)
             scored.append((_Lane(steps, new, inputs["input_ids"][:, -1]), steps.scores))
         read: dict[int, tuple[int, list[list[int]]]] = {}
         for lane in [lane for lane in self._lanes if _keep_live(lane)]:
@@ -193,11 +209,22 @@ class Batch:
         self._lanes, out = [], []
         for lane, scores in scored:
             chosen = self._chosen(lane.rows, scores)
-            for k, row in enumerate(lane.rows):
-                chosen[k], token = self._advance(row, int(chosen[k]))
+            index, next_tokens = list[int](), list[int]()
+            for _, group in groupby(range(len(lane.rows)), key=lambda k: lane.rows[k].number):
+                those = list(group)
+                row = lane.rows[those[0]]
+                if row.search is not None:
+                    parents, grown = row.search.advance(self._likelihoods(scores[those]))
+                    index += [those[p] for p in parents]
+                    next_tokens += grown
+                    out += _found(row, row.search)
+                    continue
+                computed, token = self._advance(row, int(chosen[those[0]]))
+                index += those
+                next_tokens.append(computed)
                 if token is not None:
                     out.append(replace(token, before=read[row.number]) if row.number in read else token)
-            lane.tokens = chosen.to(scores.device)
+            _rearrange(lane, index, torch.tensor(next_tokens, dtype=torch.long, device=scores.device))
             self._settle(lane)
         return out
 
@@ -212,7 +239,7 @@ class Batch:
         for k, row in enumerate(rows):
             if row.opening and row.now.begin is not None:
                 chosen[k] = row.now.begin
-            else:
+            elif row.search is None:
                 alike[row.now.mode, row.now.temperature, row.now.top_p].append(k)
         for (mode, temperature, top_p), those in alike.items():
             index = torch.tensor(those)
@@ -226,6 +253,28 @@ class Batch:
             draws = [rows[k].draw.random() for k in those]  # type: ignore[union-attr]
             chosen[index] = pick(few, torch.tensor(draws, dtype=torch.float64, device=few.device)).cpu()
         return chosen
+
+    def _search(self, new: Sequence[_Row], scores: torch.Tensor) -> None:
+        """Begin the searches of new rows, given the scores (B, T, V) of all positions of their prompts."""
+        vocab, eos = self.processor.vocab, int(self.processor.tokenizer.eos_token_id)
+        for row, own in zip(new, scores, strict=True):
+            if (hearing := row.now.hearing) is None:
+                continue
+            ids = row.request.prompt.ids
+            begun = int(np.flatnonzero(ids == vocab.wave_begin).max(initial=-1))
+            clip = np.flatnonzero((ids == vocab.wave) & (np.arange(len(ids)) > begun))
+            if not len(clip):
+                raise MostError("hearing", hearing, "needs a clip in the prompt")
+            there = own[len(own) - len(ids) + torch.from_numpy(clip).to(own.device)]
+            ctc = torch.cat([there[:, : vocab.text_size], there[:, vocab.wave, None]], dim=-1)
+            prefixes = CtcPrefixes(ctc.float().log_softmax(dim=-1).cpu().numpy())
+            row.search = Search(hearing, prefixes, eos, row.now.max_new_tokens)
+
+    def _likelihoods(self, scores: torch.Tensor) -> np.ndarray:
+        """(H, V) scores -> log-probabilities of text, float64."""
+        outside = torch.full((len(scores),), OUTSIDE, device=scores.device)
+        few = self._legal("text").among(outside, scores.float())[:, : self.processor.vocab.text_size]
+        return few.log_softmax(dim=-1).double().cpu().numpy()
 
     def _advance(self, row: _Row, token: int) -> tuple[int, Token | None]:
         """What is computed next for a row, given its new token, and what is handed out; None for one put in front."""
@@ -263,6 +312,24 @@ class Batch:
     @property
     def _markers(self) -> tuple[int, int]:
         return self.processor.vocab.audio_begin, self.processor.vocab.audio_end
+
+
+def _found(row: _Row, search: Search) -> list[Token]:
+    """What a search hands out behind a step."""
+    row.live = not search.over
+    tokens = [Token(request=row.number, part=0, id=token) for token in search.given()]
+    if search.over:
+        tokens[-1] = replace(tokens[-1], ended="stop" if search.stopped else "length", last=True)
+    return tokens
+
+
+def _rearrange(lane: _Lane, index: list[int], tokens: torch.Tensor) -> None:
+    """Go on with the rows of these numbers, in their order, some of them more than once."""
+    if index != list(range(len(lane.rows))):
+        if index:
+            lane.steps.keep(torch.tensor(index, device=tokens.device))
+        lane.rows = [lane.rows[k] for k in index]
+    lane.tokens = tokens
 
 
 def _keep_live(lane: _Lane) -> bool:

@@ -17,6 +17,7 @@ from most.data.prompts import ASR_PROMPTS, TTS_PROMPTS
 from most.errors import MostError
 from most.generate.batch import Batch, Part, Request
 from most.generate.draw import row_seeds, takes
+from most.generate.hearing import Hearing
 from most.generate.stream import Assembler, Ended, Said, Written
 from most.generate.takes import best_take
 from most.manifest import AudioRef
@@ -96,6 +97,8 @@ class Engine:
 
     def __init__(self, model: Any, processor: Any, codec: Codec | None = None) -> None:
         self.model, self.processor, self.codec = model.eval(), processor, codec
+        self.hearing = Hearing() if getattr(model.config, "ctc_loss_weight", 0) > 0 else None
+        """How transcripts are searched for; None writes the likeliest token each time."""
         if codec is not None and codec.n_units != processor.n_units:
             raise MostError("codec", codec.n_units, f"has another number of units than the model ({processor.n_units})")
 
@@ -125,9 +128,9 @@ class Engine:
         batch_size: int = 8,
         max_new_tokens: int = 256,
     ) -> list[str]:
-        """Text of each audio, greedily; the result does not depend on the batch size."""
-        content = [[{"type": "audio", "audio": a}, {"type": "text", "text": prompt}] for a in audios]
-        return self.answer_text(content, batch_size=batch_size, max_new_tokens=max_new_tokens)
+        """Text of each audio, as `hearing` says; the result does not depend on the batch size."""
+        requests = [self.to_transcribe(audio, max_new_tokens, prompt) for audio in audios]
+        return [self.processor.decode_text(row) for (row,) in self.answers(requests, batch_size)]
 
     def answer_text(self, contents: Sequence[Content], *, batch_size: int = 8, max_new_tokens: int = 256) -> list[str]:
         """The written answer to each user turn; see `write`."""
@@ -239,6 +242,12 @@ class Engine:
         """What a `Batch` is asked for a written turn."""
         part = Part(mode="text", until=(self._eos,), max_new_tokens=max_new_tokens)
         return Request(prompt=self._prompt(conversation, "text"), parts=(part,))
+
+    def to_transcribe(self, audio: Audio, max_new_tokens: int, prompt: str = TRANSCRIBE_PROMPT) -> Request:
+        """What a `Batch` is asked for the text of an audio."""
+        asked = _asked([{"type": "audio", "audio": audio}, {"type": "text", "text": prompt}])
+        request = self.to_write(asked, max_new_tokens)
+        return replace(request, parts=(replace(request.parts[0], hearing=self.hearing),))
 
     def to_say(
         self, text: str, settings: SpeakSettings, seed: int | tuple[int, ...], prompt: str = SPEAK_PROMPT

@@ -7,7 +7,7 @@ that a step reads the kept latents as they are; transformers expands all of them
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 import torch
@@ -36,9 +36,17 @@ class Steps(Protocol):
         ...
 
 
-def steps_behind(model: Any, batch: Mapping[str, torch.Tensor]) -> Steps:
-    """Run the prompt (a left-padded batch of the processor's) and make ready for the tokens behind it."""
-    outputs = model(**batch, use_cache=True, logits_to_keep=1)
+def steps_behind(
+    model: Any, batch: Mapping[str, torch.Tensor], look: Callable[[torch.Tensor], Any] | None = None
+) -> Steps:
+    """Run the prompt (a left-padded batch of the processor's) and make ready for the tokens behind it.
+
+    Args:
+        look: called with the scores (B, T, V) of all positions of the prompt.
+    """
+    outputs = model(**batch, use_cache=True, logits_to_keep=1 if look is None else 0)
+    if look is not None:
+        look(outputs.logits)
     ids = batch["input_ids"]
     mask = batch.get("attention_mask", torch.ones_like(ids))
     if _keeps_latents(model, outputs.get(CACHE)):

@@ -14,7 +14,6 @@ import soxr
 from pydantic import ValidationError
 
 from most.errors import MostError
-from most.generate.engine import TRANSCRIBE_PROMPT
 from most.generate.stream import Written
 from most.serve import audio_in
 from most.serve.errors import Refused, too_large
@@ -213,11 +212,11 @@ class RealtimeSession:
 
     async def _transcribe(self, item: Item) -> None:
         kind, head = "conversation.item.input_audio_transcription", {"item_id": item.id, "content_index": 0}
-        asked = [{"type": "audio", "audio": item.wav}, {"type": "text", "text": TRANSCRIBE_PROMPT}]
+        assert item.wav is not None
         engine, limit = self.server.engine, self.server.settings.max_tokens
         try:
             async with self.server.worker.admit() as place:
-                request = await asyncio.to_thread(engine.to_write, [{"role": "user", "content": asked}], limit)
+                request = await asyncio.to_thread(engine.to_transcribe, item.wav, limit)
                 async for heard in place.submit(request):
                     if isinstance(heard, Written):
                         item.transcript += heard.text
@@ -225,8 +224,7 @@ class RealtimeSession:
         except (Refused, MostError) as e:
             error = Refused.of(e).body["error"]
             return await self.emit(f"{kind}.failed", **head, error=error)
-        seconds = 0.0 if item.wav is None else len(item.wav) / self._rate
-        usage = {"type": "duration", "seconds": round(seconds, 3)}
+        usage = {"type": "duration", "seconds": round(len(item.wav) / self._rate, 3)}
         await self.emit(f"{kind}.completed", **head, transcript=item.transcript, usage=usage)
 
     # Items

@@ -16,7 +16,6 @@ from fastapi.responses import JSONResponse, PlainTextResponse, StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from most.generate import read_aloud, transcribe
-from most.generate.engine import TRANSCRIBE_PROMPT
 from most.generate.stream import Ended, Said, Written
 from most.serve import audio_in
 from most.serve.audio_out import CONTENT_TYPES, AudioEncoder
@@ -95,8 +94,7 @@ async def _heard(
     def submit() -> None:
         start, end = left.popleft()
         piece = wav[round(start * rate) : round(end * rate)]
-        content = [{"type": "audio", "audio": piece}, {"type": "text", "text": TRANSCRIBE_PROMPT}]
-        asked = checked(lambda: engine.to_write([{"role": "user", "content": content}], _MAX_PIECE_TOKENS))
+        asked = checked(lambda: engine.to_transcribe(piece, _MAX_PIECE_TOKENS))
         running.append(((start, end), place.submit(asked)))
 
     async with place:
