@@ -13,7 +13,9 @@ from most.data.prompts import ASR_PROMPTS
 from most.errors import MostError
 from most.generate.chat import Chat
 from most.generate.engine import Engine, SpeakSettings
+from most.generate.hearing import Hearing
 from most.generate.takes import best_take, heard_likelihoods
+from most.model.losses import ctc_loss
 from most.sequence import Message, Wave
 from most.serve.settings import ServeSettings
 from most.speech.audio import read_audio
@@ -44,6 +46,28 @@ def test_likelihoods_are_those_of_training(engine, tiny_corpus):
     got = heard_likelihoods(engine, [*said, (np.zeros(0, np.float32), 16000, "none")], batch_size=2)
     assert got[:3] == pytest.approx([-loss_of(engine, wav, text) for wav, _, text in said], abs=1e-4)
     assert got[3] == -np.inf
+
+
+def test_with_ctc_they_are_those_of_both(engine, tiny_corpus, monkeypatch):
+    """Against the loss of training, where a transcript's CTC is summed."""
+    wav = read_audio(tiny_corpus / "4.wav", 16000)
+    processor, model = engine.processor, engine.model
+    encoded = processor.builder.dialogue(
+        [Message("user", (Wave(processor.num_positions(len(wav))), ASR_PROMPTS[0])), Message("assistant", ("one",))]
+    )
+    with torch.no_grad():
+        frames, lengths = model.encode_audio(torch.from_numpy(wav)[None], torch.tensor([len(wav)]))
+        item = Item("x", "asr", encoded, (frames[0, : int(lengths[0])].numpy(),), transcribed=True)
+        batch = Collator(pad_id=0, named=True)([item])
+        transcribed = batch.pop("transcribed")
+        batch = {k: v for k, v in batch.items() if k not in ("ids", "tasks", "sequence_ids")}
+        logits, labels = model(**batch).logits, batch["labels"]
+        eos = int(processor.tokenizer.eos_token_id)
+        ctc = float(ctc_loss(logits, batch["input_ids"], labels, transcribed, processor.vocab, [eos]))
+    n_words = int(((labels >= 0) & (labels != eos)).sum())
+    monkeypatch.setattr(engine, "hearing", Hearing(ctc_weight=0.25))
+    (got,) = heard_likelihoods(engine, [(wav, 16000, "one")])
+    assert got == pytest.approx(-0.75 * loss_of(engine, wav, "one") - 0.25 * ctc / n_words, abs=1e-4)
 
 
 def test_the_take_is_kept_that_is_heard_most_surely(engine):

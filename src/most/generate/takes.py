@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 
 from most.data.prompts import ASR_PROMPTS
 from most.errors import MostError
@@ -32,9 +33,12 @@ def best_take(engine: Engine, text: str, takes: Sequence[Speech], batch_size: in
 def heard_likelihoods(engine: Engine, said: Sequence[tuple[np.ndarray, int, str]], batch_size: int = 8) -> list[float]:
     """Mean log-likelihood of a token of each text as the transcript of its speech; -inf where there is none to hear.
 
+    Where the engine's `hearing` has CTC in it, so has this, with the same weight: it misses no word that was left out.
+
     Args:
         said: (T,) float32 in [-1, 1], its rate in Hz, and the text.
     """
+    weight = 0.0 if engine.hearing is None else engine.hearing.ctc_weight
     processor, out = engine.processor, [-math.inf] * len(said)
     rows: list[tuple[int, Encoded]] = []
     for k, (wav, rate, text) in enumerate(said):
@@ -50,9 +54,24 @@ def heard_likelihoods(engine: Engine, said: Sequence[tuple[np.ndarray, int, str]
     for start in range(0, len(rows), batch_size):
         part = rows[start : start + batch_size]
         inputs = processor.collate([row for _, row in part]).to(engine.model.device)
-        scores = engine.model(**inputs).logits.float().log_softmax(dim=-1).cpu()
-        for (k, row), own in zip(part, scores, strict=True):
+        logits = engine.model(**inputs).logits.float().cpu()
+        for (k, row), own in zip(part, logits, strict=True):
+            own = own[-len(row) :]
             ids, labels = torch.from_numpy(row.ids), torch.from_numpy(row.labels)
             at = (labels[1:] >= 0).nonzero()[:, 0]
-            out[k] = float(own[-len(ids) :][at].gather(1, ids[1:][at, None]).mean())
+            written = float(own[at].log_softmax(dim=-1).gather(1, ids[1:][at, None]).mean())
+            heard = _ctc(own, ids, ids[1:][at], processor) if weight else 0.0
+            out[k] = (1 - weight) * written + weight * heard
     return out
+
+
+def _ctc(logits: torch.Tensor, ids: torch.Tensor, text: torch.Tensor, processor: Any) -> float:
+    """Mean log-likelihood of a token by CTC at the positions of the clip."""
+    vocab = processor.vocab
+    there = logits[ids == vocab.wave]
+    scores = torch.cat([there[:, : vocab.text_size], there[:, vocab.wave, None]], dim=-1).log_softmax(dim=-1)
+    words = text[text != int(processor.tokenizer.eos_token_id)]
+    loss = F.ctc_loss(
+        scores[:, None], words[None], [len(scores)], [len(words)], blank=vocab.text_size, reduction="sum"
+    )  # fmt: skip
+    return -float(loss) / max(1, len(words))
