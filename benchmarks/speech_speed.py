@@ -39,7 +39,7 @@ from most.errors import MostError
 from most.evaluate.judges.whisper import FasterWhisperJudge
 from most.generate.batch import Batch, Request
 from most.generate.draw import SeededDraw
-from most.generate.engine import SPEAK_PROMPT, TRANSCRIBE_PROMPT, Engine, SpeakSettings
+from most.generate.engine import SPEAK_PROMPT, Engine, SpeakSettings
 from most.model.legal import LegalTokens
 from most.report.markdown import table
 from most.speech.audio import read_audio, resample
@@ -95,9 +95,7 @@ class Most:
         return int((ids[:, length:] != self.ends["pad_token_id"]).sum())
 
     def transcribe(self, wav: np.ndarray) -> str:
-        content = [{"type": "audio", "audio": wav}, {"type": "text", "text": TRANSCRIBE_PROMPT}]
-        request = self.engine.to_write([{"role": "user", "content": content}], 256)
-        return self.processor.decode_text(list(self.tokens([request])))
+        return self.processor.decode_text(list(self.tokens([self.engine.to_transcribe(wav, 256)])))
 
     def speak(self, text: str) -> tuple[np.ndarray, int]:
         return self.codec.decode(self.processor.units_of(list(self.tokens([self.said(text)]))))
