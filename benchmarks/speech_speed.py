@@ -70,7 +70,7 @@ class Most:
         for request in requests:
             batch.add(request)
         first = batch.step()  # the prompts, on all threads
-        with threads(self.args.decode_threads if len(first) == 1 else self.args.threads):
+        with threads(self.args.decode_threads if len(requests) == 1 else self.args.threads):
             yield from (token.id for token in first)
             while batch.busy:
                 yield from (token.id for token in batch.step())
