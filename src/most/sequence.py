@@ -1,7 +1,8 @@
 """How turns become one training example: ids, labels and audio slots. The only place that knows the layout.
 
 Speech heard is continuous: `<|wave_begin|>`, one `<|wave|>` per position of encoder output, `<|wave_end|>`.
-Speech said is discrete: `<|audio_begin|>`, unit ids, `<|audio_end|>`. Dialogue turns follow the tokenizer's own chat
+Speech said is discrete: `<|audio_begin|>`, unit ids, `<|audio_end|>`; guided speech has each word, as text, in front of
+the units that say it (interleaved as in Spirit LM, arXiv 2402.05755). Dialogue turns follow the tokenizer's own chat
 template. Prompt and answer are tokenized apart, in training as in generation, so both see the same ids.
 """
 
@@ -40,13 +41,6 @@ class Wave:
 
 
 @dataclass(frozen=True)
-class Units:
-    """Speech said: unit ids from 0 to n_units - 1."""
-
-    units: Sequence[int] | np.ndarray
-
-
-@dataclass(frozen=True)
 class Pieces:
     """A text whose pieces are tokenized apart."""
 
@@ -54,6 +48,18 @@ class Pieces:
 
     def __str__(self) -> str:
         return "".join(self.pieces)
+
+
+@dataclass(frozen=True)
+class Units:
+    """Speech said: unit ids from 0 to n_units - 1.
+
+    Args:
+        words: of guided speech: what is said, word by word, and how many units lie before each, in ascending order.
+    """
+
+    units: Sequence[int] | np.ndarray
+    words: tuple[tuple[str | Pieces, int], ...] = ()
 
 
 Part = str | Pieces | Wave | Units
@@ -201,7 +207,22 @@ class SequenceBuilder:
             raise MostError("units", units.shape, "must be a non-empty row of unit ids")
         if units.min() < 0 or units.max() >= v.n_units:
             raise MostError("units", f"{units.min()}..{units.max()}", f"must lie in 0..{v.n_units - 1} for this model")
-        return [v.audio_begin, *(units + v.unit_start).tolist(), v.audio_end]
+        own, ids, at = (units + v.unit_start).tolist(), [v.audio_begin], 0
+        for word, start in part.words:
+            if not at <= start <= len(own):
+                raise MostError("words", start, f"must ascend, up to the {len(own)} units")
+            ids += [*own[at:start], *self.word(word)]
+            at = start
+        return [*ids, *own[at:], v.audio_end]
+
+    def word(self, word: str | Pieces) -> list[int]:
+        """A word as it stands in guided speech: behind a space, wherever it is."""
+        pieces = (f" {word}",) if isinstance(word, str) else (f" {word.pieces[0]}", *word.pieces[1:])
+        return [i for piece in pieces for i in self._text(piece)]
+
+    def words(self, text: str) -> list[list[int]]:
+        """The words of a text as they stand in guided speech; control tokens in it are left out."""
+        return [self.word(word) for word in self._control.sub(" ", text).split()]
 
     def _text(self, text: str) -> list[int]:
         self._refuse_control(text)

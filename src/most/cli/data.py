@@ -48,6 +48,21 @@ def encode(
 
 
 @app.command()
+def align(
+    manifests: Annotated[list[Path], typer.Argument(help="Manifests (JSONL), all in one folder.")],
+    arrays: Annotated[Path, typer.Option(help="Folder that `encode` wrote for them.")],
+    out: Annotated[Path, typer.Option(help="Folder to write words.jsonl to; interrupted, it goes on.")],
+    model: Annotated[str, typer.Option(help="A MoST that was trained with a CTC term: folder or hub id.")],
+    batch_size: Annotated[int, typer.Option(help="Audios at once.")] = 16,
+) -> None:
+    """Where each word of what is said begins, for speech that is guided word by word."""
+    from most.data.align import align_manifests
+
+    done = align_manifests(manifests, arrays, out, model, batch_size=batch_size)
+    print(f"aligned {done['aligned']}, {done['spread']} of them evenly; {done['kept']} were there already")
+
+
+@app.command()
 def units(
     manifests: Annotated[list[Path], typer.Argument(help="Manifests of utterances or examples, all in one folder.")],
     out: Annotated[Path, typer.Option(help="Folder for the units; the same command goes on in it.")],

@@ -19,6 +19,7 @@ from torch.utils.data import Dataset, Sampler
 from most.data.arrays import ArrayStore, audio_key
 from most.data.mixture import Mixture, TokenMixture
 from most.data.packing import pack
+from most.data.words import WordStarts
 from most.errors import MostError
 from most.manifest import Example, Turn
 from most.sequence import IGNORE, Encoded, Message, Part, Pieces, SequenceBuilder, Units, Wave
@@ -49,6 +50,7 @@ class ExampleEncoder:
         max_length: longer sequences are refused; None takes any.
         cut_words: share of the `tts` examples whose words are cut at random before they are tokenized, each example
             always in the same places.
+        words: where the words of what is said begin, of guided speech; None where speech is not guided.
     """
 
     def __init__(
@@ -61,8 +63,9 @@ class ExampleEncoder:
         stack: int,
         max_length: int | None,
         cut_words: float = 0.0,
+        words: WordStarts | None = None,
     ) -> None:
-        self.builder, self.folder, self.cut_words = builder, folder, cut_words
+        self.builder, self.folder, self.cut_words, self.words = builder, folder, cut_words, words
         self.frames, self.units = frames, units
         self.stack, self.max_length = stack, max_length
 
@@ -80,7 +83,7 @@ class ExampleEncoder:
 
     def encode(self, example: Example) -> Encoded:
         """The sequence alone, of any length, without the frames of what is heard."""
-        messages = [Message(t.role, self._parts(t, example.id)) for t in example.turns]
+        messages = [Message(t.role, self._parts(t, example)) for t in example.turns]
         if self.cut_words and example.task == "tts":
             rng = np.random.default_rng(int.from_bytes(sha256(example.id.encode()).digest()[:8], "little"))
             if rng.random() < self.cut_words:
@@ -89,7 +92,7 @@ class ExampleEncoder:
             return self.builder.document(*(p for m in messages for p in m.parts))
         return self.builder.dialogue(messages)
 
-    def _parts(self, turn: Turn, example_id: str) -> tuple[str | Wave | Units, ...]:
+    def _parts(self, turn: Turn, example: Example) -> tuple[str | Wave | Units, ...]:
         parts: list[str | Wave | Units] = []
         if turn.audio is not None:
             key = audio_key(turn.audio, self.folder)
@@ -98,9 +101,13 @@ class ExampleEncoder:
             if store is None:
                 kind = "frames" if heard else "units"
                 raise MostError(
-                    "example", example_id, f"needs {kind}; run `most data encode`, name its folder as arrays"
+                    "example", example.id, f"needs {kind}; run `most data encode`, name its folder as arrays"
                 )
-            parts.append(Wave(-(-store.length(key) // self.stack), key) if heard else Units(store[key]))
+            parts.append(
+                Wave(-(-store.length(key) // self.stack), key)
+                if heard
+                else Units(store[key], () if self.words is None else self.words.of(key, turn, example))
+            )
         if turn.text is not None:
             # What is said is written first; what is heard comes before the instruction.
             parts.insert(0 if turn.role == "assistant" else len(parts), turn.text)
@@ -108,7 +115,9 @@ class ExampleEncoder:
 
 
 def _cut(part: Part, rng: np.random.Generator) -> Part:
-    """A text cut within words, from hardly anywhere to at every letter."""
+    """A text cut within words, from hardly anywhere to at every letter; so are the words of guided speech."""
+    if isinstance(part, Units):
+        return replace(part, words=tuple((_cut(word, rng), start) for word, start in part.words))  # type: ignore[misc]
     if not isinstance(part, str):
         return part
     share = rng.random()

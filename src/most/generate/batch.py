@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict, deque
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from itertools import groupby
 from typing import Any, Literal
@@ -38,6 +38,8 @@ class Part:
         top_p: the share of probability drawn from.
         seed: of the draw, as `numpy.random.default_rng` takes it.
         begin: a token put in front of it, in place of the one that ended the part before.
+        guided: speech in which each word stands in front of its units (`MostProcessor.guided_speech`): those of this
+            text, or, where it is empty, of what the part before has written. The words are not handed out.
         hearing: it is the transcript of the prompt's last clip, searched for in this way; a request's only part.
     """
 
@@ -48,6 +50,7 @@ class Part:
     top_p: float = 1.0
     seed: int | tuple[int, ...] = 0
     begin: int | None = None
+    guided: str | None = None
     hearing: Hearing | None = None
 
     def __post_init__(self) -> None:
@@ -102,9 +105,13 @@ class _Row:
     part: int = 0
     n_tokens: int = 0
     state: int = OUTSIDE
-    opening: bool = False
-    """Whether the next token is the part's own `begin`."""
     draw: np.random.Generator | None = None
+    written: list[int] = field(default_factory=list)
+    """Of the part so far."""
+    words: deque[list[int]] | None = None
+    """Of guided speech, those that are still to be said."""
+    put: deque[int] = field(default_factory=deque)
+    """What comes next, whatever the model would choose; not handed out."""
     search: Search | None = None
     live: bool = True
 
@@ -112,7 +119,7 @@ class _Row:
         self.begin(0)
 
     def begin(self, part: int) -> None:
-        self.part, self.n_tokens = part, 0
+        self.part, self.n_tokens, self.written, self.words = part, 0, [], None
         self.state = OUTSIDE if self.state == CLOSED else self.state
         self.draw = np.random.default_rng(self.now.seed) if self.now.temperature > 0 else None
 
@@ -158,7 +165,9 @@ class Batch:
         """Take a request; its number is returned, and is in all its tokens."""
         self._n_requests += 1
         begun, ended = (int(np.flatnonzero(request.prompt.ids == t).max(initial=-1)) for t in self._markers)
-        self._waiting.append(_Row(self._n_requests, request, state=INSIDE if begun > ended else OUTSIDE))
+        row = _Row(self._n_requests, request, state=INSIDE if begun > ended else OUTSIDE)
+        self._take_words(row)
+        self._waiting.append(row)
         return self._n_requests
 
     def cancel(self, request: int) -> None:
@@ -237,14 +246,15 @@ class Batch:
         chosen = torch.zeros(len(rows), dtype=torch.long)
         alike: dict[tuple[str, float, float], list[int]] = defaultdict(list)
         for k, row in enumerate(rows):
-            if row.opening and row.now.begin is not None:
-                chosen[k] = row.now.begin
+            if row.put:
+                chosen[k] = row.put[0]
             elif row.search is None:
                 alike[row.now.mode, row.now.temperature, row.now.top_p].append(k)
         for (mode, temperature, top_p), those in alike.items():
             index = torch.tensor(those)
             states = torch.tensor([rows[k].state for k in those], device=scores.device)
             few = self._legal(mode).among(states, scores[index.to(scores.device)].float())
+            self._guide(few, scores, [(k, rows[k].words) for k in those])
             if temperature == 0:
                 chosen[index] = few.argmax(dim=-1).cpu()
                 continue
@@ -277,23 +287,49 @@ class Batch:
         return few.log_softmax(dim=-1).double().cpu().numpy()
 
     def _advance(self, row: _Row, token: int) -> tuple[int, Token | None]:
-        """What is computed next for a row, given its new token, and what is handed out; None for one put in front."""
+        """What is computed next for a row, given its new token, and what is handed out; None for what was put there."""
         self._follow(row, token)
-        if row.opening:
-            row.opening = False
+        if row.put:
+            return row.put.popleft(), None
+        if row.words and token == row.words[0][0]:  # the model goes on to the next word
+            row.put += row.words.popleft()[1:]
             return token, None
         row.n_tokens += 1
+        row.written.append(token)
         part, now = row.part, row.now
         ended = "stop" if token in now.until else "length" if row.n_tokens == now.max_new_tokens else ""
         row.live = not ended or part + 1 < len(row.request.parts)
         computed = token
         if ended and row.live:
+            written = row.written
             row.begin(part + 1)
-            row.opening = row.now.begin is not None
-            if row.opening and ended == "stop":  # in the place of the token that ended
-                computed, row.opening = int(row.now.begin or 0), False
+            if (begin := row.now.begin) is not None and ended == "stop":  # in the place of the token that ended
+                computed = begin
                 self._follow(row, computed)
+            elif begin is not None:
+                row.put.append(begin)
+            self._take_words(row, written)
         return computed, Token(request=row.number, part=part, id=token, ended=ended, last=not row.live)
+
+    def _take_words(self, row: _Row, written: Sequence[int] = ()) -> None:
+        """Make ready the words that the row's part is guided by; the first stands before all units."""
+        if row.now.guided is not None:
+            text = row.now.guided or self.processor.decode_text(written)
+            row.words = deque(self.processor.builder.words(text))
+            row.put += row.words.popleft() if row.words else []
+
+    def _guide(
+        self, few: torch.Tensor, scores: torch.Tensor, guides: list[tuple[int, deque[list[int]] | None]]
+    ) -> None:
+        """Let the next word of guided speech be chosen, too, and its end only behind the last one.
+
+        Args:
+            few: (K, V) scores of what is legal, of the rows of `scores` (B, V) that `guides` names; changed.
+        """
+        for row, (k, words) in zip(few, guides, strict=True):
+            if words:
+                row[words[0][0]] = scores[k, words[0][0]]
+                row[self._markers[1]] = -torch.inf
 
     def _follow(self, row: _Row, token: int) -> None:
         begin, end = self._markers

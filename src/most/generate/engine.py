@@ -254,7 +254,7 @@ class Engine:
     ) -> Request:
         """What a `Batch` is asked to say a text; only the codec's units are asked for, not its sound."""
         asked = _asked([{"type": "text", "text": prompt.replace("{text}", text)}])
-        return Request(prompt=self._prompt(asked, "speech"), parts=(self._said(settings, seed),))
+        return Request(prompt=self._prompt(asked, "speech"), parts=(self._said(settings, seed, text),))
 
     def to_reply(
         self, conversation: Conversation, settings: SpeakSettings, seed: int | tuple[int, ...], max_new_tokens: int
@@ -262,7 +262,7 @@ class Engine:
         """What a `Batch` is asked for a turn that is written first and then said."""
         begin = self.processor.vocab.audio_begin
         written = Part(mode="any", until=(self._eos, begin), max_new_tokens=max_new_tokens)
-        said = replace(self._said(settings, seed), begin=begin)
+        said = replace(self._said(settings, seed, ""), begin=begin)
         return Request(prompt=self._prompt(conversation, "text"), parts=(written, said))
 
     def _best(self, text: str, speeches: Iterator[Speech], n: int, batch_size: int) -> Speech:
@@ -273,12 +273,12 @@ class Engine:
     def _prompt(self, conversation: Conversation, answer: Literal["text", "speech"]) -> Encoded:
         return self.processor.builder.prompt(self.processor.messages(conversation), answer)
 
-    def _said(self, settings: SpeakSettings, seed: int | tuple[int, ...]) -> Part:
+    def _said(self, settings: SpeakSettings, seed: int | tuple[int, ...], text: str) -> Part:
         if self.codec is None:
             raise MostError("codec", None, "is needed to speak; load the engine with one")
         return Part(
             mode="speech", until=(self.processor.vocab.audio_end,), temperature=settings.temperature,
-            top_p=settings.top_p, seed=seed,
+            top_p=settings.top_p, seed=seed, guided=text if self.processor.guided_speech else None,
             max_new_tokens=int(settings.max_seconds * self.codec.unit_rate_hz) + 1,  # and the marker
         )  # fmt: skip
 

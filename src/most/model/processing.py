@@ -32,6 +32,8 @@ class MostProcessor(ProcessorMixin):
         text_size, n_units, vocab_size: as in `SpeechVocab`.
         audio_stack: encoder frames per position.
         max_audio_seconds: longer audio is refused, not cut.
+        guided_speech: whether each word of what the model says stands, as text, in front of the units that say it, so
+            that it leaves out no word and says none twice.
     """
 
     def __init__(
@@ -44,8 +46,10 @@ class MostProcessor(ProcessorMixin):
         audio_stack: int = 1,
         max_audio_seconds: float = 30.0,
         chat_template: str | None = None,
+        guided_speech: bool = False,
         **kwargs: Any,
     ) -> None:
+        self.guided_speech = guided_speech
         self.audio_config, self.audio_stack, self.max_audio_seconds = audio_config, audio_stack, max_audio_seconds
         self.text_size, self.n_units, self.vocab_size = text_size, n_units, vocab_size
         super().__init__(tokenizer, chat_template=chat_template)

@@ -19,6 +19,7 @@ from tqdm import tqdm
 from most.data.arrays import ArrayStore
 from most.data.dataset import ExampleEncoder, MixtureDataset, Sourced
 from most.data.mixture import Mixture, TokenMixture
+from most.data.words import WORDS, WordStarts
 from most.errors import MostError, nearest
 from most.files import write_text
 from most.manifest import TASKS, read_examples
@@ -39,48 +40,57 @@ class Reads(Protocol):
     @property
     def arrays(self) -> Arrays: ...
 
+    @property
+    def words(self) -> Arrays: ...
+
 
 @dataclass(frozen=True)
 class Source:
-    """One manifest, its arrays and the group it is in ("" where manifests are not grouped)."""
+    """One manifest, its arrays, its words, and the group it is in ("" where manifests are not grouped)."""
 
     group: str
     manifest: Path
     arrays: Path | None
+    words: Path | None = None
 
 
 def sources_of(data: Reads, field: str = "data") -> list[Source]:
-    """Manifests with their arrays.
+    """Manifests with their arrays and words.
 
     Raises:
-        MostError: arrays that do not match the manifests.
+        MostError: arrays or words that do not match the manifests.
     """
-    if not isinstance(data.manifests, dict):
-        if isinstance(data.arrays, dict):
-            remedy = "are by group, the manifests are not; name one folder, or one for each manifest"
-            raise MostError(f"{field}.arrays", sorted(data.arrays), remedy)
-        return _paired("", data.manifests, data.arrays, field)
-    arrays = data.arrays
-    if isinstance(arrays, tuple):
-        raise MostError(f"{field}.arrays", [str(a) for a in arrays], "name one folder, or folders by group")
-    by_group: dict[str, Any] = arrays if isinstance(arrays, dict) else dict.fromkeys(data.manifests, arrays)
-    if unknown := sorted(set(by_group) - set(data.manifests)):
-        raise MostError(f"{field}.arrays", unknown[0], f"is no group; {nearest(unknown[0], data.manifests)}")
+    groups = data.manifests if isinstance(data.manifests, dict) else {"": data.manifests}
+    grouped = isinstance(data.manifests, dict)
+    arrays = _by_group(data.arrays, groups, grouped, f"{field}.arrays")
+    words = _by_group(data.words, groups, grouped, f"{field}.words")
     return [
-        source
-        for group, manifests in data.manifests.items()
-        for source in _paired(group, manifests, by_group.get(group), field)
+        Source(group, manifest, *beside)
+        for group, manifests in groups.items()
+        for manifest, *beside in zip(manifests, arrays[group], words[group], strict=True)
     ]
 
 
-def _paired(
-    group: str, manifests: tuple[Path, ...], arrays: tuple[Path, ...] | Path | None, field: str
-) -> list[Source]:
-    folders = arrays if isinstance(arrays, tuple) else (arrays,) * len(manifests)
-    if len(folders) != len(manifests):
-        remedy = f"name one folder for all, or one for each of the {len(manifests)} manifests"
-        raise MostError(f"{field}.arrays", [str(a) for a in folders], remedy)
-    return [Source(group, manifest, folder) for manifest, folder in zip(manifests, folders, strict=True)]
+def _by_group(
+    folders: Arrays, groups: Mapping[str, tuple[Path, ...]], grouped: bool, field: str
+) -> dict[str, tuple[Path | None, ...]]:
+    """A folder, or none, for each manifest of each group."""
+    if isinstance(folders, dict) and not grouped:
+        remedy = "are by group, the manifests are not; name one folder, or one for each manifest"
+        raise MostError(field, sorted(folders), remedy)
+    if isinstance(folders, tuple) and grouped:
+        raise MostError(field, [str(f) for f in folders], "name one folder, or folders by group")
+    by_group: dict[str, Any] = folders if isinstance(folders, dict) else dict.fromkeys(groups, folders)
+    if unknown := sorted(set(by_group) - set(groups)):
+        raise MostError(field, unknown[0], f"is no group; {nearest(unknown[0], groups)}")
+    out: dict[str, tuple[Path | None, ...]] = {}
+    for group, manifests in groups.items():
+        own = by_group.get(group)
+        out[group] = own if isinstance(own, tuple) else (own,) * len(manifests)
+        if len(out[group]) != len(manifests):
+            remedy = f"name one folder for all, or one for each of the {len(manifests)} manifests"
+            raise MostError(field, [str(f) for f in out[group]], remedy)
+    return out
 
 
 def read_sources(
@@ -95,10 +105,10 @@ def read_sources(
     for key in keys:
         if key.partition("/")[0] not in (*groups, *TASKS):
             raise MostError(f"mixture.{key}", key, f"names no task or group; {nearest(key, [*groups, *TASKS])}")
-    encoders: dict[tuple[Path, Path | None], ExampleEncoder] = {}
+    encoders: dict[tuple[Path, Path | None, Path | None], ExampleEncoder] = {}
     out: dict[str, list[Sourced]] = {}
     for source in sources:
-        place = (source.manifest.parent, source.arrays)
+        place = (source.manifest.parent, source.arrays, source.words)
         if place not in encoders:
             encoders[place] = ExampleEncoder(
                 processor.builder,
@@ -108,6 +118,7 @@ def read_sources(
                 stack=processor.audio_stack,
                 max_length=max_length,
                 cut_words=cut_words,
+                words=WordStarts(source.words) if getattr(processor, "guided_speech", False) else None,
             )
         for example in read_examples(source.manifest):
             narrow = f"{source.group}/{example.task}" if source.group else example.task
@@ -191,6 +202,8 @@ def _state(sources: Sequence[Source], processor: Any, cut_words: float) -> str:
         for kind in ("frames", "units") if source.arrays else ():
             for path in sorted((source.arrays / kind).glob("part-*.json")):  # type: ignore[operator]
                 digest.update(f"{path} {path.stat().st_size} {path.stat().st_mtime_ns}\n".encode())
+        if source.words is not None and (words := source.words / WORDS).is_file():
+            digest.update(f"{words} {words.stat().st_size} {words.stat().st_mtime_ns}\n".encode())
     tokenizer = processor.tokenizer
     vocabulary = (
         len(tokenizer),
@@ -199,6 +212,7 @@ def _state(sources: Sequence[Source], processor: Any, cut_words: float) -> str:
         processor.audio_stack,
         tokenizer.chat_template,
         cut_words,
+        getattr(processor, "guided_speech", False),
     )
     digest.update(repr(vocabulary).encode())
     return digest.hexdigest()

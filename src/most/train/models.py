@@ -100,6 +100,8 @@ def open_model(recipe: TrainRecipe, **load: Any) -> Trained:
         model.config.text_loss_weight = recipe.text_loss_weight
     if recipe.ctc_loss_weight is not None:
         model.config.ctc_loss_weight = recipe.ctc_loss_weight
+    if recipe.data.words is not None:
+        processor.guided_speech = True
     if recipe.experts_implementation is not None:
         try:
             model.language_model.set_experts_implementation(recipe.experts_implementation)

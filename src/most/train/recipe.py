@@ -24,6 +24,8 @@ class DataSettings:
         manifests: example manifests (JSONL); a list, or lists by the name of a group.
         arrays: the folder `most data encode` wrote: one for all manifests, one for each, or either by group; None, or
             no entry for a group, for text.
+        words: folders that `most data align` wrote, named as `arrays`: each word of what is said then stands in front
+            of its units, and the model that is trained says its words one by one (guided speech); None leaves that.
         mixture: shares, which sum to 1. A key is a task; where manifests are grouped also a group, for all that is in
             it, or `group/task`.
         mixture_unit: what shares count: `examples`, as in the paper, or `tokens`.
@@ -37,6 +39,7 @@ class DataSettings:
 
     manifests: Manifests
     arrays: Arrays = None
+    words: Arrays = None
     mixture: dict[str, float] = field(default_factory=lambda: {"asr": 0.4, "tts": 0.4, "text": 0.2})
     mixture_unit: Literal["examples", "tokens"] = "examples"
     max_length: int = 2048
@@ -61,13 +64,14 @@ class HeldOutSettings:
     """Loss of each task on examples that are not trained on; nothing here changes what is learned.
 
     Args:
-        manifests, arrays: as in `data`.
+        manifests, arrays, words: as in `data`.
         every: optimizer steps between two evaluations; there is one before the first step and one after the last, too.
         max_examples: of each task, the first ones.
     """
 
     manifests: Manifests
     arrays: Arrays = None
+    words: Arrays = None
     every: int = 1000
     max_examples: int = 200
 

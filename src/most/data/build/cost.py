@@ -178,7 +178,7 @@ def _stand_in(s: StandInRecipe, at: Of) -> dict[str, Amount]:
     return {"": Amount(**{k: None if v is None else v * times for k, v in vars(amount).items()})}
 
 
-def _encode(s: of.EncodeStep | of.UnitsStep, at: Of) -> dict[str, Amount]:
+def _encode(s: of.EncodeStep | of.UnitsStep | of.AlignStep, at: Of) -> dict[str, Amount]:
     read = _sum([at(p) for p in s.manifests])
     return {"": replace(read, work=None if read.hours is None else read.hours * 3600 * ENCODE_SECONDS)}
 
@@ -215,7 +215,7 @@ _ESTIMATES: dict[type, Callable[[Any, Of], dict[str, Amount]]] = {
     of.SentencesStep: _sentences, of.HoldOutStep: _hold_out, of.CollectStep: _collect, of.InterruptStep: _dialogues,
     of.SpeakableStep: _dialogues, of.BalanceStep: _dialogues, of.BiasStep: _dialogues,
     of.TextDialoguesStep: _dialogues, ReadAloudRecipe: _read_aloud, PseudoLabelRecipe: _pseudo_label,
-    SpeakRecipe: _speak, of.EncodeStep: _encode, of.UnitsStep: _encode, of.DigitsStep: _digits,
+    SpeakRecipe: _speak, of.EncodeStep: _encode, of.UnitsStep: _encode, of.AlignStep: _encode, of.DigitsStep: _digits,
     SBlimpRecipe: _stand_in, SWuggyRecipe: _stand_in, StoryClozeRecipe: _stand_in, SpokenQaRecipe: _stand_in,
     FactsStep: _facts, MannersStep: _manners,
 }  # fmt: skip

@@ -147,6 +147,15 @@ class EncodeStep:
 
 
 @dataclass(frozen=True, kw_only=True)
+class AlignStep:
+    """`most data align`."""
+
+    manifests: tuple[Path, ...]
+    arrays: Path
+    model: Path
+
+
+@dataclass(frozen=True, kw_only=True)
 class UnitsStep:
     """`most data units`."""
 

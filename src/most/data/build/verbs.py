@@ -138,6 +138,12 @@ def _encode(s: of.EncodeStep, out: Path, echo: Echo, progress: bool) -> None:
     encode_manifests(s.manifests, out, codec, layer=s.layer, workers=s.workers, echo=echo, progress=progress)
 
 
+def _align(s: of.AlignStep, out: Path, echo: Echo, progress: bool) -> None:
+    from most.data.align import align_manifests
+
+    align_manifests(s.manifests, s.arrays, out, s.model, echo=echo, progress=progress)
+
+
 def _units(s: of.UnitsStep, out: Path, echo: Echo, progress: bool) -> None:
     from most.data.encode import encode_units
     from most.data.units.run import Engine
@@ -204,6 +210,7 @@ VERBS: dict[str, Verb] = {
     "bias": Verb(settings=of.BiasStep, run=_bias, writes="bias.html"),
     "text-dialogues": Verb(settings=of.TextDialoguesStep, run=_text_dialogues, writes="train.jsonl"),
     "encode": Verb(settings=of.EncodeStep, run=_encode, writes="frames/ and units/"),
+    "align": Verb(settings=of.AlignStep, run=_align, writes="words.jsonl"),
     "units": Verb(settings=of.UnitsStep, run=_units, writes="units"),
     "facts": Verb(settings=FactsStep, run=_facts, writes="train/dialogues.jsonl, test/questions.jsonl, table.jsonl"),
     "manners": Verb(settings=MannersStep, run=_manners, writes="train/ and test/dialogues.jsonl, test/questions.jsonl"),
