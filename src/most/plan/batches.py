@@ -112,6 +112,8 @@ def _sample(recipe: TrainRecipe, keys: list[str]) -> dict[str, np.ndarray]:
     if not recipe.model.is_dir():
         raise MostError("model", recipe.model, "is not there")
     processor: Any = AutoProcessor.from_pretrained(str(recipe.model))
+    if recipe.data.words is not None:
+        processor.guided_speech = True
     examples = read_sources(sources_of(recipe.data), processor, keys, None, recipe.data.cut_words)
     return {
         key: np.array([len(encode(e).encoded) for encode, e in examples.get(key, [])[:SAMPLE]], dtype=np.int64)
