@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from most.errors import MostError
-from most.generate.batch import Batch
+from most.generate.batch import UNITS_A_TOKEN, UNITS_A_WORD, Batch
 from most.generate.engine import Engine, SpeakSettings
 from most.generate.stream import Ended, Said, Written
 
@@ -58,6 +58,23 @@ def test_every_word_once_and_in_its_order(engine, read, text):
     assert read[0] == engine.processor.builder.words(text)[0][0], "before any unit"
     assert units == speech.units.tolist()
     assert engine.processor.vocab.audio_end not in read
+
+
+def test_no_word_takes_longer_than_it_may(engine, read):
+    """Of a model that never goes on by itself, and never ends."""
+    v, builder = engine.processor.vocab, engine.processor.builder
+
+    def never(_module, _inputs, scores):
+        scores[..., : v.text_size] = scores[..., v.audio_end] = -100.0
+        return scores
+
+    handle = engine.model.get_output_embeddings().register_forward_hook(never)
+    (speech,) = engine.speak([TEXTS[0]], settings=DRAWN)
+    handle.remove()
+    assert not speech.truncated
+    words = builder.words(TEXTS[0])
+    assert words_in(engine, read)[0] == [i for word in words for i in word]
+    assert len(speech.units) == sum(UNITS_A_WORD + UNITS_A_TOKEN * len(word) for word in words)
 
 
 def test_the_limit_cuts_before_the_last_word(engine, read):

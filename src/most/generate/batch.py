@@ -25,6 +25,10 @@ from most.model.legal import CLOSED, INSIDE, OUTSIDE, LegalTokens
 from most.model.router import collect_experts
 from most.sequence import Encoded
 
+UNITS_A_WORD, UNITS_A_TOKEN = 25, 20
+"""What a word of guided speech may take at most, its pause included (half a second, and 0.4 s a token, at 50 Hz). Speech
+that has lost the way out of a word then goes on with the next."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
@@ -110,6 +114,8 @@ class _Row:
     """Of the part so far."""
     words: deque[list[int]] | None = None
     """Of guided speech, those that are still to be said."""
+    room: int = 0
+    """Of guided speech, units that the word under way may still take."""
     put: deque[int] = field(default_factory=deque)
     """What comes next, whatever the model would choose; not handed out."""
     search: Search | None = None
@@ -253,8 +259,9 @@ class Batch:
         for (mode, temperature, top_p), those in alike.items():
             index = torch.tensor(those)
             states = torch.tensor([rows[k].state for k in those], device=scores.device)
-            few = self._legal(mode).among(states, scores[index.to(scores.device)].float())
-            self._guide(few, scores, [(k, rows[k].words) for k in those])
+            own = scores[index.to(scores.device)].float()
+            few = self._legal(mode).among(states, own)
+            self._guide(few, own, [rows[k] for k in those])
             if temperature == 0:
                 chosen[index] = few.argmax(dim=-1).cpu()
                 continue
@@ -292,9 +299,9 @@ class Batch:
         if row.put:
             return row.put.popleft(), None
         if row.words and token == row.words[0][0]:  # the model goes on to the next word
-            row.put += row.words.popleft()[1:]
+            row.put += self._next_word(row)[1:]
             return token, None
-        row.n_tokens += 1
+        row.n_tokens, row.room = row.n_tokens + 1, row.room - 1
         row.written.append(token)
         part, now = row.part, row.now
         ended = "stop" if token in now.until else "length" if row.n_tokens == now.max_new_tokens else ""
@@ -316,20 +323,30 @@ class Batch:
         if row.now.guided is not None:
             text = row.now.guided or self.processor.decode_text(written)
             row.words = deque(self.processor.builder.words(text))
-            row.put += row.words.popleft() if row.words else []
+            row.put += self._next_word(row) if row.words else []
 
-    def _guide(
-        self, few: torch.Tensor, scores: torch.Tensor, guides: list[tuple[int, deque[list[int]] | None]]
-    ) -> None:
+    def _next_word(self, row: _Row) -> list[int]:
+        """The tokens of the next word, of which there is one."""
+        word = row.words.popleft()  # type: ignore[union-attr]
+        row.room = UNITS_A_WORD + UNITS_A_TOKEN * len(word)
+        return word
+
+    def _guide(self, few: torch.Tensor, scores: torch.Tensor, rows: Sequence[_Row]) -> None:
         """Let the next word of guided speech be chosen, too, and its end only behind the last one.
 
         Args:
-            few: (K, V) scores of what is legal, of the rows of `scores` (B, V) that `guides` names; changed.
+            few: (K, V) scores of what is legal, of `rows`; changed.
+            scores: (K, V), what the model gave.
         """
-        for row, (k, words) in zip(few, guides, strict=True):
-            if words:
-                row[words[0][0]] = scores[k, words[0][0]]
-                row[self._markers[1]] = -torch.inf
+        for own, given, row in zip(few, scores, rows, strict=True):
+            if row.words is None or row.state != INSIDE:
+                continue
+            on = row.words[0][0] if row.words else self._markers[1]
+            score = given[on].nan_to_num()
+            own[self._markers[1]] = -torch.inf
+            if row.room <= 0:
+                own[:] = -torch.inf
+            own[on] = score
 
     def _follow(self, row: _Row, token: int) -> None:
         begin, end = self._markers
