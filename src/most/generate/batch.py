@@ -26,7 +26,7 @@ from most.model.router import collect_experts
 from most.sequence import Encoded
 
 UNITS_A_WORD, UNITS_A_TOKEN = 25, 20
-"""What a word of guided speech may take at most, its pause included (half a second, and 0.4 s a token, at 50 Hz). Speech
+"""What a word of guided speech may take at most, its pause included: half a second, and 0.4 s a token, at 50 Hz. Speech
 that has lost the way out of a word then goes on with the next."""
 
 

@@ -71,7 +71,6 @@ def _ctc(logits: torch.Tensor, ids: torch.Tensor, text: torch.Tensor, processor:
     there = logits[ids == vocab.wave]
     scores = torch.cat([there[:, : vocab.text_size], there[:, vocab.wave, None]], dim=-1).log_softmax(dim=-1)
     words = text[text != int(processor.tokenizer.eos_token_id)]
-    loss = F.ctc_loss(
-        scores[:, None], words[None], [len(scores)], [len(words)], blank=vocab.text_size, reduction="sum"
-    )  # fmt: skip
+    n_positions, n_words = torch.tensor([len(scores)]), torch.tensor([len(words)])
+    loss = F.ctc_loss(scores[:, None], words[None], n_positions, n_words, blank=vocab.text_size, reduction="sum")
     return -float(loss) / max(1, len(words))
