@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json as jsonlib
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -47,14 +46,13 @@ def transcribe(
     max_piece_seconds: Annotated[float, typer.Option(help="What is longer is cut where it is quiet.")] = 8.0,
 ) -> None:
     """Transcribe audio files. A bad file is reported and never stops the rest; the exit code is then 1."""
+    from most.generate.hearing import Hearing
     from most.generate.transcribe import transcribe_files
 
     failed = 0
     engine = load_engine(model, codec)
     if beams is not None:
-        if engine.hearing is None:
-            raise MostError("beams", beams, "is for models that were trained with a CTC term; leave it out")
-        engine.hearing = replace(engine.hearing, beams=beams)
+        engine.hear_by(Hearing(beams=beams))
     for heard in transcribe_files(engine, files, max_piece_seconds=max_piece_seconds, batch_size=batch_size):
         failed += heard.error is not None
         if json:

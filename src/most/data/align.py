@@ -24,6 +24,7 @@ from most.errors import MostError
 from most.files import append_lines
 from most.manifest import AudioRef, read_examples
 from most.model.load import load_most
+from most.model.losses import ctc_scores
 from most.sequence import Message, Wave
 
 _WORD = re.compile(r"\S+")
@@ -97,8 +98,7 @@ def _aligned(
     logits = model(**processor.collate(rows).to(model.device)).logits.float().cpu()
     out = []
     for (key, _, text), row, own in zip(batch, rows, logits, strict=True):
-        there = own[-len(row) :][torch.from_numpy(row.ids) == vocab.wave]
-        scores = torch.cat([there[:, : vocab.text_size], there[:, vocab.wave, None]], dim=-1).log_softmax(dim=-1)
+        scores = ctc_scores(own[-len(row) :][torch.from_numpy(row.ids) == vocab.wave], vocab)
         out.append(word_starts(scores.numpy(), text, processor.tokenizer, units.length(key)))
     return out
 

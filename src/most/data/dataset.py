@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from hashlib import sha256
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ import torch
 from torch.utils.data import Dataset, Sampler
 
 from most.data.arrays import ArrayStore, audio_key
+from most.data.dialogue.voice.seam import generator
 from most.data.mixture import Mixture, TokenMixture
 from most.data.packing import pack
 from most.data.words import WordStarts
@@ -85,7 +85,7 @@ class ExampleEncoder:
         """The sequence alone, of any length, without the frames of what is heard."""
         messages = [Message(t.role, self._parts(t, example)) for t in example.turns]
         if self.cut_words and example.task == "tts":
-            rng = np.random.default_rng(int.from_bytes(sha256(example.id.encode()).digest()[:8], "little"))
+            rng = generator(example.id)
             if rng.random() < self.cut_words:
                 messages = [replace(m, parts=tuple(_cut(p, rng) for p in m.parts)) for m in messages]
         if messages[0].role == "document":

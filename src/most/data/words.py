@@ -1,6 +1,6 @@
 """Where the words of speech begin: `words.jsonl`, as `most data align` writes it.
 
-{"audio": KEY, "starts": [0, 14, 31]}     units before each word of what is said; the first begins at 0
+A line is `{"audio": KEY, "starts": [0, 14, 31]}`: units before each word of what is said. The first begins at 0.
 """
 
 from __future__ import annotations

@@ -36,9 +36,7 @@ class MostSubject:
             raise MostError("codec", None, "is needed to evaluate speech; load the engine with one")
         self.engine, self.codec, self.name = engine, engine.codec, name
         if hearing is not None:
-            if engine.hearing is None:
-                raise MostError("hearing", hearing, "is for a model that was trained with a CTC term; leave it out")
-            engine.hearing = hearing
+            engine.hear_by(hearing)
         self.batch_size, self.speaker = batch_size, speaker
         self.speech = SpeakSettings(temperature=temperature, best_of=best_of)
 

@@ -56,12 +56,10 @@ class EvalRecipe:
                 raise MostError("tasks", name, "cannot name a folder; use letters, digits, '.', '_' and '-'")
             if not isinstance(tree.get("optional", False), bool):
                 raise MostError(f"tasks.{name}.optional", tree["optional"], "must be true or false")
-        for name in ("batch_size", "workers", "threads"):
+        for name in ("batch_size", "workers", "threads", "best_of"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise MostError(name, value, "must be at least 1")
-        if self.best_of < 1:
-            raise MostError("best_of", self.best_of, "must be at least 1")
         if self.temperature < 0:
             raise MostError("temperature", self.temperature, "must be >= 0; 0 takes the most likely unit")
         used = variables_in(self.tasks)

@@ -22,6 +22,7 @@ from most.generate.draw import pick
 from most.generate.hearing import CtcPrefixes, Hearing, Search
 from most.generate.steps import Steps, steps_behind
 from most.model.legal import CLOSED, INSIDE, OUTSIDE, LegalTokens
+from most.model.losses import ctc_scores
 from most.model.router import collect_experts
 from most.sequence import Encoded
 
@@ -211,8 +212,8 @@ class Batch:
         scored = []
         if new := self._joining():
             inputs = self.processor.collate([r.request.prompt for r in new]).to(self.model.device)
-            heard = [row for row in new if row.now.hearing is not None]
-            steps = steps_behind(self.model, inputs, partial(self._search, new) if heard else None)
+            searched = any(row.now.hearing for row in new)
+            steps = steps_behind(self.model, inputs, partial(self._search, new) if searched else None)
             scored.append((_Lane(steps, new, inputs["input_ids"][:, -1]), steps.scores))
         read: dict[int, tuple[int, list[list[int]]]] = {}
         for lane in [lane for lane in self._lanes if _keep_live(lane)]:
@@ -283,8 +284,7 @@ class Batch:
             if not len(clip):
                 raise MostError("hearing", hearing, "needs a clip in the prompt")
             there = own[len(own) - len(ids) + torch.from_numpy(clip).to(own.device)]
-            ctc = torch.cat([there[:, : vocab.text_size], there[:, vocab.wave, None]], dim=-1)
-            prefixes = CtcPrefixes(ctc.float().log_softmax(dim=-1).cpu().numpy())
+            prefixes = CtcPrefixes(ctc_scores(there, vocab).cpu().numpy())
             row.search = Search(hearing, prefixes, eos, row.now.max_new_tokens)
 
     def _likelihoods(self, scores: torch.Tensor) -> np.ndarray:

@@ -102,6 +102,16 @@ class Engine:
         if codec is not None and codec.n_units != processor.n_units:
             raise MostError("codec", codec.n_units, f"has another number of units than the model ({processor.n_units})")
 
+    def hear_by(self, hearing: Hearing) -> None:
+        """Search for transcripts in another way.
+
+        Raises:
+            MostError: a model that was trained without a CTC term.
+        """
+        if self.hearing is None:
+            raise MostError("hearing", hearing, "is for models that were trained with a CTC term; leave it out")
+        self.hearing = hearing
+
     @classmethod
     def load(
         cls, folder: str | Path, codec: str | Path | None = None, device: str = "cpu", bits: int | None = None
@@ -174,7 +184,8 @@ class Engine:
             for take in takes(seed, settings.best_of)
         ]
         said = (self.speech(row, speaker) for (row,) in self.answers(requests, batch_size))
-        return [self._best(text, said, settings.best_of, batch_size) for text in texts]
+        by_text = [(text, list(islice(said, settings.best_of))) for text in texts]
+        return [own[best_take(self, text, own, batch_size)] for text, own in by_text]
 
     def answer_speech(
         self,
@@ -219,8 +230,8 @@ class Engine:
         for _ in conversations:
             written, said = zip(*islice(answers, settings.best_of), strict=True)
             text = self.processor.decode_text(written[0])
-            speeches = (self.speech(s, speaker) for s in said)
-            replies.append(Reply(text, self._best(text, speeches, settings.best_of, batch_size)))
+            speeches = [self.speech(ids, speaker) for ids in said]
+            replies.append(Reply(text, speeches[best_take(self, text, speeches, batch_size)]))
         return replies
 
     def stream(
@@ -264,11 +275,6 @@ class Engine:
         written = Part(mode="any", until=(self._eos, begin), max_new_tokens=max_new_tokens)
         said = replace(self._said(settings, seed, ""), begin=begin)
         return Request(prompt=self._prompt(conversation, "text"), parts=(written, said))
-
-    def _best(self, text: str, speeches: Iterator[Speech], n: int, batch_size: int) -> Speech:
-        """Of the next `n` takes of a text."""
-        said = list(islice(speeches, n))
-        return said[0] if n == 1 else said[best_take(self, text, said, batch_size)]
 
     def _prompt(self, conversation: Conversation, answer: Literal["text", "speech"]) -> Encoded:
         return self.processor.builder.prompt(self.processor.messages(conversation), answer)

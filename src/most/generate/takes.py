@@ -16,6 +16,7 @@ import torch.nn.functional as F
 
 from most.data.prompts import ASR_PROMPTS
 from most.errors import MostError
+from most.model.losses import ctc_scores
 from most.sequence import Encoded
 from most.speech.audio import resample
 
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 def best_take(engine: Engine, text: str, takes: Sequence[Speech], batch_size: int = 8) -> int:
     """Which take of a text is best: whole before cut short, then by how surely the model hears the text in it."""
+    if len(takes) == 1:
+        return 0
     sure = heard_likelihoods(engine, [(take.waveform, take.sample_rate, text) for take in takes], batch_size)
     return max(range(len(takes)), key=lambda k: (not takes[k].truncated, sure[k], -k))
 
@@ -68,8 +71,7 @@ def heard_likelihoods(engine: Engine, said: Sequence[tuple[np.ndarray, int, str]
 def _ctc(logits: torch.Tensor, ids: torch.Tensor, text: torch.Tensor, processor: Any) -> float:
     """Mean log-likelihood of a token by CTC at the positions of the clip."""
     vocab = processor.vocab
-    there = logits[ids == vocab.wave]
-    scores = torch.cat([there[:, : vocab.text_size], there[:, vocab.wave, None]], dim=-1).log_softmax(dim=-1)
+    scores = ctc_scores(logits[ids == vocab.wave], vocab)
     words = text[text != int(processor.tokenizer.eos_token_id)]
     n_positions, n_words = torch.tensor([len(scores)]), torch.tensor([len(words)])
     loss = F.ctc_loss(scores[:, None], words[None], n_positions, n_words, blank=vocab.text_size, reduction="sum")

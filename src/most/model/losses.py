@@ -63,6 +63,11 @@ def token_losses(
     )
 
 
+def ctc_scores(logits: torch.Tensor, vocab: SpeechVocab) -> torch.Tensor:
+    """(T, V) logits at positions of a clip -> (T, text_size + 1) float32 log-probabilities of CTC, the blank last."""
+    return torch.cat([logits[:, : vocab.text_size], logits[:, vocab.wave, None]], dim=-1).float().log_softmax(dim=-1)
+
+
 def ctc_loss(
     logits: torch.Tensor,
     input_ids: torch.Tensor,
@@ -90,8 +95,7 @@ def ctc_loss(
     if not len(clips):
         return logits.float().sum() * 0.0
     targets, target_lengths = labels[words], (transcribed[words][None] == clips[:, None]).sum(dim=1)
-    scores = torch.cat([logits[positions][:, : vocab.text_size], logits[positions][:, vocab.wave, None]], dim=-1)
-    padded = torch.nn.utils.rnn.pad_sequence(list(scores.float().log_softmax(dim=-1).split(lengths.tolist())))
+    padded = torch.nn.utils.rnn.pad_sequence(list(ctc_scores(logits[positions], vocab).split(lengths.tolist())))
     return F.ctc_loss(
         padded, targets, lengths, target_lengths, blank=vocab.text_size, reduction="sum", zero_infinity=True
     )

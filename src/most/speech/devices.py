@@ -113,6 +113,7 @@ class Player:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        whole = False
         try:
             if kind is None:
                 self._put(self._resample.resample_chunk(np.zeros(0, np.float32), last=True))
@@ -120,11 +121,9 @@ class Player:
                 while self._thread.is_alive():  # waits that a Ctrl-C ends, on every system
                     self._thread.join(_BLOCK_SECONDS)
                 self._stream.stop()  # which waits for what is still to be heard
-        except BaseException:
-            kind = KeyboardInterrupt
-            raise
+                whole = True
         finally:
-            if kind is not None:
+            if not whole:
                 self._n_unheard = round(self._stream.latency * self._rate)
                 self._stopped.set()
                 self._waiting.put(None)
