@@ -12,6 +12,7 @@ import itertools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -55,11 +56,12 @@ class Units:
     """Speech said: unit ids from 0 to n_units - 1.
 
     Args:
-        words: of guided speech: what is said, word by word, and how many units lie before each, in ascending order.
+        words: of guided speech: what is said, word by word, and how many units lie before each, in ascending order. Of
+            a word's tokens the first alone is learned: whoever decodes puts the words there.
     """
 
     units: Sequence[int] | np.ndarray
-    words: tuple[tuple[str | Pieces, int], ...] = ()
+    words: tuple[tuple[str, int], ...] = ()
 
 
 Part = str | Pieces | Wave | Units
@@ -166,6 +168,9 @@ class SequenceBuilder:
         # Continuous positions have no id to predict.
         for marker in (self.vocab.wave_begin, self.vocab.wave, self.vocab.wave_end):
             labels[ids == marker] = IGNORE
+        text = ids < self.vocab.text_size
+        said = np.cumsum(ids == self.vocab.audio_begin) > np.cumsum(ids == self.vocab.audio_end)
+        labels[1:][(said & text)[1:] & text[:-1]] = IGNORE
         return labels
 
     def _render(self, messages: Sequence[Message], prompt: bool) -> str:
@@ -215,14 +220,29 @@ class SequenceBuilder:
             at = start
         return [*ids, *own[at:], v.audio_end]
 
-    def word(self, word: str | Pieces) -> list[int]:
-        """A word as it stands in guided speech: behind a space, wherever it is."""
-        pieces = (f" {word}",) if isinstance(word, str) else (f" {word.pieces[0]}", *word.pieces[1:])
-        return [i for piece in pieces for i in self._text(piece)]
+    def word(self, word: str) -> list[int]:
+        """A word as it stands in guided speech: a space and its characters, one by one.
+
+        How a word sounds is learned from letters, of which there are few, sooner than from tokens; and the one token that
+        all words begin with is what a model says when it is through with the word before.
+        """
+        self._refuse_control(word)
+        return [i for character in f" {word}" for i in self._character(character)]
 
     def words(self, text: str) -> list[list[int]]:
         """The words of a text as they stand in guided speech; control tokens in it are left out."""
         return [self.word(word) for word in self._control.sub(" ", text).split()]
+
+    def _character(self, character: str) -> list[int]:
+        if character.isascii():  # as it stands in a byte-level vocabulary or in one of SentencePiece
+            for written in ("\u0120", "\u2581") if character == " " else (character,):
+                if (i := self._vocabulary.get(written)) is not None:
+                    return [i]
+        return self._text(character)
+
+    @cached_property
+    def _vocabulary(self) -> dict[str, int]:
+        return self.tokenizer.get_vocab()
 
     def _text(self, text: str) -> list[int]:
         self._refuse_control(text)

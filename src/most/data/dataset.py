@@ -115,9 +115,7 @@ class ExampleEncoder:
 
 
 def _cut(part: Part, rng: np.random.Generator) -> Part:
-    """A text cut within words, from hardly anywhere to at every letter; so are the words of guided speech."""
-    if isinstance(part, Units):
-        return replace(part, words=tuple((_cut(word, rng), start) for word, start in part.words))  # type: ignore[misc]
+    """A text cut within words, from hardly anywhere to at every letter."""
     if not isinstance(part, str):
         return part
     share = rng.random()
