@@ -45,6 +45,30 @@ def test_tts_learns_markers_units_and_end(builder, tokenizer, vocab):
     assert learned == [vocab.audio_begin, first + 4, first + 4, first + 19, vocab.audio_end, tokenizer.eos_token_id]
 
 
+def test_of_a_word_of_guided_speech_the_space_alone_is_learned(builder, tokenizer, vocab):
+    said = Units([4, 19, 4], words=(("one,", 0), ("two", 2)))
+    row = builder.dialogue([Message("user", ("Say: one, two",)), Message("assistant", ("one, two", said))])
+    ids, labels = row.ids.tolist(), row.labels.tolist()
+    first, begin = vocab.unit_start, ids.index(vocab.audio_begin)
+    (space,), letters = builder.word("a")[:1], {c: builder.word(c)[1] for c in "one,tw"}
+    one, two = [space, *map(letters.get, "one,")], [space, *map(letters.get, "two")]
+    end = [vocab.audio_end, tokenizer.eos_token_id]
+    assert ids[begin + 1 :] == [*one, first + 4, first + 19, *two, first + 4, *end]
+    assert [tokenizer.decode([i]) for i in one] == [" ", "o", "n", "e", ","]
+    skipped = [IGNORE] * 4
+    assert labels[begin + 1 :] == [space, *skipped, first + 4, first + 19, space, *skipped[1:], first + 4, *end]
+    assert tokenizer.decode([i for i in labels[:begin] if i != IGNORE]) == "one, two", (
+        "what is written is learned whole"
+    )
+
+
+def test_letters_outside_the_vocabulary_take_more_than_one_token(builder, tokenizer):
+    assert tokenizer.decode(builder.word("caf\u00e9")) == " caf\u00e9"
+    assert len(builder.word("caf\u00e9")) == 6
+    with pytest.raises(MostError, match="control token"):
+        builder.word("<|wave|>")
+
+
 def test_document_learns_all_but_continuous_positions(builder, vocab):
     row = builder.document("one two", Units([1, 2]), Wave(2, "w"))
     assert row.labels[row.ids >= vocab.wave_begin].tolist() == [IGNORE] * 4

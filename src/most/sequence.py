@@ -42,16 +42,6 @@ class Wave:
 
 
 @dataclass(frozen=True)
-class Pieces:
-    """A text whose pieces are tokenized apart."""
-
-    pieces: tuple[str, ...]
-
-    def __str__(self) -> str:
-        return "".join(self.pieces)
-
-
-@dataclass(frozen=True)
 class Units:
     """Speech said: unit ids from 0 to n_units - 1.
 
@@ -64,7 +54,7 @@ class Units:
     words: tuple[tuple[str, int], ...] = ()
 
 
-Part = str | Pieces | Wave | Units
+Part = str | Wave | Units
 
 
 @dataclass(frozen=True)
@@ -104,7 +94,7 @@ class SequenceBuilder:
         self._eos: Any = tokenizer.eos_token_id
         control = sorted({str(t) for t in tokenizer.added_tokens_decoder.values() if t.special}, key=len, reverse=True)
         self._control = re.compile(
-            "|".join(map(re.escape, control)) + "|[\ue000-\ue002]" if control else "[\ue000-\ue002]"
+            "|".join(map(re.escape, control)) + "|[\ue000\ue001]" if control else "[\ue000\ue001]"
         )
 
     def document(self, *parts: Part) -> Encoded:
@@ -112,7 +102,7 @@ class SequenceBuilder:
         ids: list[int] = [self._bos] if self._bos is not None else []
         waves: list[Wave] = []
         for part in parts:
-            ids += self._text(str(part)) if isinstance(part, (str, Pieces)) else self._audio(part, waves)
+            ids += self._text(part) if isinstance(part, str) else self._audio(part, waves)
         if self._eos is not None:
             ids.append(self._eos)
         array = np.array(ids, dtype=np.int64)
@@ -178,9 +168,9 @@ class SequenceBuilder:
         for message in messages:
             content = ""
             for part in message.parts:
-                if isinstance(part, (str, Pieces)):
-                    self._refuse_control(str(part))
-                    content += part if isinstance(part, str) else "\ue002".join(part.pieces)
+                if isinstance(part, str):
+                    self._refuse_control(part)
+                    content += part
                 else:
                     content += f"\ue000{n}\ue001"
                     n += 1
@@ -193,10 +183,10 @@ class SequenceBuilder:
 
     def _segment(self, rendered: str, audio: list[Wave | Units], waves: list[Wave]) -> list[int]:
         ids: list[int] = []
-        for piece in filter(None, re.split("(\ue000[0-9]+\ue001)|\ue002", rendered)):
+        for piece in re.split("(\ue000[0-9]+\ue001)", rendered):
             if piece.startswith("\ue000"):
                 ids += self._audio(audio[int(piece[1:-1])], waves)
-            else:
+            elif piece:
                 ids += self.tokenizer(piece, add_special_tokens=False)["input_ids"]  # type: ignore[operator]
         return ids
 
@@ -223,8 +213,8 @@ class SequenceBuilder:
     def word(self, word: str) -> list[int]:
         """A word as it stands in guided speech: a space and its characters, one by one.
 
-        How a word sounds is learned from letters, of which there are few, sooner than from tokens; and the one token that
-        all words begin with is what a model says when it is through with the word before.
+        How a word sounds is learned from letters, of which there are few, sooner than from tokens; and the space, which
+        all words begin with, is what a model says when it is through with the word before.
         """
         self._refuse_control(word)
         return [i for character in f" {word}" for i in self._character(character)]

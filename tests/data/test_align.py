@@ -115,7 +115,7 @@ def test_a_manifest_is_aligned_once_and_read(spoken, tiny_arrays, hearing, tiny_
         key = example.turns[-1].audio.path.name
         own = [i - v.unit_start for i in said_ids if v.is_unit(i)]
         assert own == units[key].tolist()
-        words = [processor.tokenizer(f" {w}", add_special_tokens=False)["input_ids"] for w in ("four", "five")]
+        words = processor.builder.words("four five")
         start = read_starts(out / WORDS)[key][1]
         at = len(words[0]) + start
         assert said_ids[: len(words[0])] == words[0]

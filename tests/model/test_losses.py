@@ -1,11 +1,11 @@
-"""CTC over the positions of clips: torch's own of each clip alone, whatever else is in the batch."""
+"""CTC over the positions of clips: torch's own of each clip alone, whatever else is in the batch; weights of labels."""
 
 from __future__ import annotations
 
 import torch
 from torch.nn import functional as F
 
-from most.model.losses import ctc_loss
+from most.model.losses import ctc_loss, token_losses
 from most.vocab import SpeechVocab
 
 VOCAB = SpeechVocab(text_size=20, n_units=5, vocab_size=40)
@@ -31,6 +31,19 @@ def batch():
     width = max(map(len, ids))
     pad = lambda rows, value: torch.tensor([r + [value] * (width - len(r)) for r in rows])  # noqa: E731
     return pad(ids, 0), pad(labels, -100), pad(transcribed, -1)
+
+
+def test_the_weight_of_text_leaves_out_what_stands_right_behind_speech():
+    """Written words count three times; a unit, and a word of guided speech, once."""
+    unit = VOCAB.unit_start
+    labels = torch.tensor([[-100, 5, 6, VOCAB.audio_begin, 7, unit, unit + 1, 8, -100, unit, VOCAB.audio_end, EOS]])
+    weight = torch.tensor([3.0, 3, 1, 1, 1, 1, 1, 1, 1, 1])
+    logits = torch.randn(1, 12, 40, generator=torch.Generator().manual_seed(1))
+    kept = labels[0, 1:] != -100
+    each = F.cross_entropy(logits[0, :-1][kept], labels[0, 1:][kept], reduction="none")
+    got = token_losses(logits, labels, VOCAB, text_weight=3.0)
+    torch.testing.assert_close(got.total, (each * weight).sum() / 10)
+    torch.testing.assert_close(got.text, each[[0, 1, 3, 6, 9]].mean())
 
 
 def test_it_is_torchs_own_of_each_clip():

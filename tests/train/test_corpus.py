@@ -109,25 +109,6 @@ def test_too_long_examples_are_refused_or_left_out_counted_and_listed(recipe, pr
     assert all(dataset.n_tokens(i) == len(dataset[i].encoded) for i in range(20))
 
 
-def test_words_to_be_said_are_cut_in_the_same_places_each_time(recipe, processor, monkeypatch):
-    whole, cut, again = (build_dataset(recipe(data={"cut_words": share}), processor) for share in (0.0, 1.0, 1.0))
-    longer = 0
-    for i in range(40):
-        plain, other = whole[i].encoded, cut[i].encoded
-        assert processor.tokenizer.decode(plain.ids) == processor.tokenizer.decode(other.ids)
-        assert other.ids.tolist() == again[i].encoded.ids.tolist()
-        assert cut.n_tokens(i) == len(other.ids)
-        assert plain.labels[plain.labels >= 0].tolist() == other.labels[other.labels >= 0].tolist()
-        longer += len(other.ids) > len(plain.ids)
-        assert whole[i].task == "tts" or len(other.ids) == len(plain.ids)
-    assert longer > 4
-    with pytest.raises(MostError, match=r"data\.cut_words: 2: is a share"):
-        recipe(data={"cut_words": 2})
-    monkeypatch.setattr(type(processor.tokenizer), "decode", lambda self, ids: "cu ts")
-    with pytest.raises(MostError, match="byte-level"):
-        build_dataset(recipe(data={"cut_words": 0.5}), processor)
-
-
 def test_lengths_are_read_again_only_when_something_changed(recipe, processor, monkeypatch, tiny_corpus, tiny_arrays):
     from most.data.dataset import ExampleEncoder
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +15,12 @@ import torch
 from torch.utils.data import Dataset, Sampler
 
 from most.data.arrays import ArrayStore, audio_key
-from most.data.dialogue.voice.seam import generator
 from most.data.mixture import Mixture, TokenMixture
 from most.data.packing import pack
 from most.data.words import WordStarts
 from most.errors import MostError
 from most.manifest import Example, Turn
-from most.sequence import IGNORE, Encoded, Message, Part, Pieces, SequenceBuilder, Units, Wave
+from most.sequence import IGNORE, Encoded, Message, SequenceBuilder, Units, Wave
 
 
 @dataclass(frozen=True)
@@ -48,8 +46,6 @@ class ExampleEncoder:
         units: unit ids of what is said; None when no example holds any.
         stack: encoder frames per position, as in `MostConfig.audio_stack`.
         max_length: longer sequences are refused; None takes any.
-        cut_words: share of the `tts` examples whose words are cut at random before they are tokenized, each example
-            always in the same places.
         words: where the words of what is said begin, of guided speech; None where speech is not guided.
     """
 
@@ -62,10 +58,9 @@ class ExampleEncoder:
         units: ArrayStore | None,
         stack: int,
         max_length: int | None,
-        cut_words: float = 0.0,
         words: WordStarts | None = None,
     ) -> None:
-        self.builder, self.folder, self.cut_words, self.words = builder, folder, cut_words, words
+        self.builder, self.folder, self.words = builder, folder, words
         self.frames, self.units = frames, units
         self.stack, self.max_length = stack, max_length
 
@@ -84,10 +79,6 @@ class ExampleEncoder:
     def encode(self, example: Example) -> Encoded:
         """The sequence alone, of any length, without the frames of what is heard."""
         messages = [Message(t.role, self._parts(t, example)) for t in example.turns]
-        if self.cut_words and example.task == "tts":
-            rng = generator(example.id)
-            if rng.random() < self.cut_words:
-                messages = [replace(m, parts=tuple(_cut(p, rng) for p in m.parts)) for m in messages]
         if messages[0].role == "document":
             return self.builder.document(*(p for m in messages for p in m.parts))
         return self.builder.dialogue(messages)
@@ -112,16 +103,6 @@ class ExampleEncoder:
             # What is said is written first; what is heard comes before the instruction.
             parts.insert(0 if turn.role == "assistant" else len(parts), turn.text)
         return tuple(parts)
-
-
-def _cut(part: Part, rng: np.random.Generator) -> Part:
-    """A text cut within words, from hardly anywhere to at every letter."""
-    if not isinstance(part, str):
-        return part
-    share = rng.random()
-    inside = [k for k in range(1, len(part)) if part[k - 1].isalpha() and part[k].isalpha()]
-    cuts = [0, *(k for k in inside if rng.random() < share), len(part)]
-    return Pieces(tuple(part[a:b] for a, b in pairwise(cuts)))
 
 
 Sourced = tuple[ExampleEncoder, Example]

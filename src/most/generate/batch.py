@@ -27,8 +27,8 @@ from most.model.router import collect_experts
 from most.sequence import Encoded
 
 UNITS_A_WORD, UNITS_A_TOKEN = 12, 8
-"""What a word of guided speech may take at most, its pause included: 0.24 s, and 0.16 s a token, at 50 Hz; of the nano
-set's words no more than one in 100,000 takes longer. Speech that has lost the way out of a word then goes on with the next."""
+"""What a word of guided speech may take at most, its pause included: 0.24 s, and 0.16 s a character, at 50 Hz. Speech
+that has lost the way out of a word then goes on with the next."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -114,7 +114,7 @@ def _sample(recipe: TrainRecipe, keys: list[str]) -> dict[str, np.ndarray]:
     processor: Any = AutoProcessor.from_pretrained(str(recipe.model))
     if recipe.data.words is not None:
         processor.guided_speech = True
-    examples = read_sources(sources_of(recipe.data), processor, keys, None, recipe.data.cut_words)
+    examples = read_sources(sources_of(recipe.data), processor, keys, None)
     return {
         key: np.array([len(encode(e).encoded) for encode, e in examples.get(key, [])[:SAMPLE]], dtype=np.int64)
         for key in keys

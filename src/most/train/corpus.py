@@ -94,7 +94,7 @@ def _by_group(
 
 
 def read_sources(
-    sources: Sequence[Source], processor: Any, keys: Sequence[str], max_length: int | None, cut_words: float = 0.0
+    sources: Sequence[Source], processor: Any, keys: Sequence[str], max_length: int | None
 ) -> dict[str, list[Sourced]]:
     """Examples by key of the mixture; without `keys` by task, or by `group/task` where manifests are grouped.
 
@@ -117,7 +117,6 @@ def read_sources(
                 units=ArrayStore(source.arrays / "units") if source.arrays else None,
                 stack=processor.audio_stack,
                 max_length=max_length,
-                cut_words=cut_words,
                 words=WordStarts(source.words) if getattr(processor, "guided_speech", False) else None,
             )
         for example in read_examples(source.manifest):
@@ -138,13 +137,11 @@ def build_dataset(recipe: TrainRecipe, processor: Any, *, echo: Callable[[str], 
     data = recipe.data
     keys = [key for key, share in data.mixture.items() if share]
     sources = sources_of(data)
-    if data.cut_words and processor.tokenizer.decode(_ids(processor, "cu") + _ids(processor, "ts")) != "cuts":
-        raise MostError("data.cut_words", data.cut_words, "needs a byte-level tokenizer; this one spaces pieces: set 0")
-    examples = read_sources(sources, processor, keys, data.max_length, data.cut_words)
+    examples = read_sources(sources, processor, keys, data.max_length)
     Mixture(
         {key: len(rows) for key, rows in examples.items()}, data.mixture, recipe.seed
     )  # raises, before the long part
-    lengths = _lengths(examples, recipe.output, _state(sources, processor, data.cut_words), echo)
+    lengths = _lengths(examples, recipe.output, _state(sources, processor), echo)
     examples, lengths = _fitting(examples, lengths, recipe, echo)
     counts: dict[str, Any] = lengths  # arrays serve as sequences
     if data.mixture_unit == "tokens":
@@ -189,11 +186,7 @@ def _lengths(
     return lengths
 
 
-def _ids(processor: Any, text: str) -> list[int]:
-    return processor.tokenizer(text, add_special_tokens=False)["input_ids"]
-
-
-def _state(sources: Sequence[Source], processor: Any, cut_words: float) -> str:
+def _state(sources: Sequence[Source], processor: Any) -> str:
     """Changes whenever a length might."""
     digest = hashlib.sha256()
     for source in sources:
@@ -211,7 +204,6 @@ def _state(sources: Sequence[Source], processor: Any, cut_words: float) -> str:
         processor.n_units,
         processor.audio_stack,
         tokenizer.chat_template,
-        cut_words,
         getattr(processor, "guided_speech", False),
     )
     digest.update(repr(vocabulary).encode())

@@ -31,8 +31,6 @@ class DataSettings:
         mixture_unit: what shares count: `examples`, as in the paper, or `tokens`.
         max_length: tokens per example.
         too_long: what becomes of longer examples: the run is refused, or they are left out, counted and listed.
-        cut_words: share of the `tts` examples whose words are cut at random before they are tokenized, so that a small
-            corpus teaches what letters sound like (as BPE dropout does, arXiv 1910.13267).
         packing: examples of a micro-batch may share rows, which leaves little padding; results are the same.
         workers: loader processes; 0 loads in the training process.
     """
@@ -44,7 +42,6 @@ class DataSettings:
     mixture_unit: Literal["examples", "tokens"] = "examples"
     max_length: int = 2048
     too_long: Literal["refuse", "leave_out"] = "refuse"
-    cut_words: float = 0.0
     packing: bool = True
     workers: int = 0
 
@@ -53,8 +50,6 @@ class DataSettings:
             raise MostError("data.manifests", self.manifests, "names no manifest")
         if self.max_length < 2:
             raise MostError("data.max_length", self.max_length, "must be at least 2: nothing predicts a first token")
-        if not 0 <= self.cut_words <= 1:
-            raise MostError("data.cut_words", self.cut_words, "is a share; it must lie in [0, 1]")
         if self.workers < 0:
             raise MostError("data.workers", self.workers, "must be at least 0")
 
