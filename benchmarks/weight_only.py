@@ -3,10 +3,10 @@
     python benchmarks/weight_only.py [--layers 2] [--threads 2]
 
 Builds `--layers` mixture layers of DeepSeek-V2-Lite at full width (64 experts of 1,408, 6 a token, 2 shared; random
-weights) and times a token through them with weights in bfloat16, 8 and 4 bits, in turn, `--repeats` times: decoding one
-row and four behind a prompt of `--prompt` tokens. The output layer (102,400 rows, bfloat16) is timed alone. What all
-27 layers (one of them dense, counted as a mixture) take is these times and bytes by count: an extrapolation. The limit
-is the bytes that a token reads over the rate at which memory gives them in a matrix-vector product, measured here too.
+weights) and times them with weights in bfloat16, 8 and 4 bits, `--repeats` times in turn: a prompt of `--prompt` tokens
+and each token behind it, in one row and in four. The output layer (102,400 rows, bfloat16) is timed alone. What all 27 layers
+(one of them dense, counted as a mixture) take is these times and bytes by count: an extrapolation. The limit is the
+bytes that a token reads over the rate at which memory gives them in a matrix-vector product, measured here too.
 """
 
 from __future__ import annotations
@@ -50,15 +50,18 @@ def model_of(n_layers: int, bits: int | None) -> Any:
     return model
 
 
-def seconds_a_token(model: Any, rows: int, prompt: int, tokens: int) -> float:
+def seconds_of_steps(model: Any, rows: int, prompt: int, tokens: int) -> tuple[float, float]:
+    """For the prompts, and for each token behind them."""
     generator = torch.Generator().manual_seed(1)
     ids = torch.randint(3, 1000, (rows, prompt), generator=generator)
     with torch.inference_mode():
+        begin = time.perf_counter()
         steps = steps_behind(model, {"input_ids": ids})
+        read = time.perf_counter() - begin
         begin = time.perf_counter()
         for _ in range(tokens):
             steps(torch.randint(3, 1000, (rows,), generator=generator))
-    return (time.perf_counter() - begin) / tokens
+    return read, (time.perf_counter() - begin) / tokens
 
 
 def seconds_of(work: Callable[[], Any], repeats: int = 10) -> float:
@@ -81,6 +84,7 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     names = {"bfloat16": None, "8 bits": 8, "4 bits": 4}
     times: dict[str, dict[int, list[float]]] = {n: {1: [], 4: []} for n in names}
+    prompts: dict[str, list[float]] = {n: [] for n in names}
     layer_bytes, load = {}, os.getloadavg()[0]
     models = {name: model_of(args.layers, bits) for name, bits in names.items()}
     for name, model in models.items():
@@ -89,7 +93,10 @@ def main() -> None:
         for _ in range(args.repeats):
             for name, model in models.items():
                 for rows in (1, 4):
-                    times[name][rows].append(seconds_a_token(model, rows, args.prompt, args.tokens) / args.layers)
+                    read, token = seconds_of_steps(model, rows, args.prompt, args.tokens)
+                    times[name][rows].append(token / args.layers)
+                    if rows == 1:
+                        prompts[name].append(read / args.layers)
         head = torch.randn(VOCAB, LITE["hidden_size"]).bfloat16()  # type: ignore[call-overload]
         x = torch.randn(1, LITE["hidden_size"]).bfloat16()  # type: ignore[call-overload]
         head_seconds = seconds_of(lambda: torch.nn.functional.linear(x, head))
@@ -107,11 +114,12 @@ def main() -> None:
         fits = "yes" if total < 22 * GIB else "no"
         rows_out.append([
             name, f"{layer_bytes[name] / GIB:.2f}", f"{total / GIB:.1f}", fits, f"{1000 * one:.1f}", f"{1 / token:.1f}",
-            f"{4 / four_tokens:.1f}", f"{limit:.1f}",
+            f"{4 / four_tokens:.1f}", f"{limit:.1f}", f"{N_LAYERS * statistics.median(prompts[name]):.1f}",
         ])  # fmt: skip
         result[name] = {
             "layer_gib": layer_bytes[name] / GIB, "model_gib": total / GIB, "seconds_a_layer": times[name],
             "tokens_a_second": 1 / token, "tokens_a_second_four_rows": 4 / four_tokens, "limit": limit,
+            "prompt_seconds_a_layer": prompts[name],
         }  # fmt: skip
     head_row = [
         "weights",
@@ -122,6 +130,7 @@ def main() -> None:
         "tokens/s",
         "four rows",
         "limit",
+        f"s for {args.prompt} of prompt",
     ]
     print(f"DeepSeek-V2-Lite's shape, {args.layers} layers timed on {args.threads} threads, load {load:.1f} before; "
           f"27 layers are an extrapolation\n")  # fmt: skip
