@@ -3,10 +3,11 @@
     python benchmarks/weight_only.py [--layers 2] [--threads 2]
 
 Builds `--layers` mixture layers of DeepSeek-V2-Lite at full width (64 experts of 1,408, 6 a token, 2 shared; random
-weights) and times them with weights in bfloat16, 8 and 4 bits, `--repeats` times in turn: a prompt of `--prompt` tokens
-and each token behind it, in one row and in four. The output layer (102,400 rows, bfloat16) is timed alone. What all 27 layers
-(one of them dense, counted as a mixture) take is these times and bytes by count: an extrapolation. The limit is the
-bytes that a token reads over the rate at which memory gives them in a matrix-vector product, measured here too.
+weights) and times them with weights in bfloat16, 8 and 4 bits, `--repeats` times in turn: a prompt of `--prompt`
+tokens and each token behind it, in one row and in four. The output layer (102,400 rows, bfloat16) is timed alone.
+What all 27 layers (one of them dense, counted as a mixture) take is these times and bytes by count: an extrapolation.
+The limit is the bytes that a token reads over the rate at which memory gives them in a matrix-vector product,
+measured here too.
 """
 
 from __future__ import annotations
