@@ -61,7 +61,7 @@ def seconds_of_steps(model: Any, rows: int, prompt: int, tokens: int) -> tuple[f
         read = time.perf_counter() - begin
         begin = time.perf_counter()
         for _ in range(tokens):
-            steps(torch.randint(3, 1000, (rows,), generator=generator))
+            steps(torch.randint(3, 1000, (rows, 1), generator=generator))
     return read, (time.perf_counter() - begin) / tokens
 
 

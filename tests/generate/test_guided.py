@@ -21,17 +21,25 @@ def engine(tiny_most, tiny_codec):
     return engine
 
 
+class Read(list):
+    """Tokens, and in how many steps they were read."""
+
+    steps = 0
+
+
 @pytest.fixture
-def read(engine):
+def read(monkeypatch):
     """The tokens that the model reads behind a prompt, of one request at a time."""
-    tokens: list[int] = []
+    read, ahead = Read(), Batch._ahead
 
-    def keep(_module, inputs):
-        tokens.extend(inputs[0].flatten().tolist() if inputs[0].numel() == 1 else [])
+    def keep(batch, lane):
+        tokens = ahead(batch, lane)
+        read.extend(tokens[0].tolist())
+        read.steps += 1
+        return tokens
 
-    handle = engine.model.get_input_embeddings().register_forward_pre_hook(keep)
-    yield tokens
-    handle.remove()
+    monkeypatch.setattr(Batch, "_ahead", keep)
+    return read
 
 
 def words_in(engine, tokens):
@@ -58,6 +66,7 @@ def test_every_word_once_and_in_its_order(engine, read, text):
     assert read[0] == engine.processor.builder.words(text)[0][0], "before any unit"
     assert units == speech.units.tolist()
     assert engine.processor.vocab.audio_end not in read
+    assert read.steps == len(units) + len(engine.processor.builder.words(text)), "the letters of a word in one step"
 
 
 def test_no_word_takes_longer_than_it_may(engine, read):

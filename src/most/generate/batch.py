@@ -218,7 +218,7 @@ class Batch:
         read: dict[int, tuple[int, list[list[int]]]] = {}
         for lane in [lane for lane in self._lanes if _keep_live(lane)]:
             with collect_experts(any(row.request.routing for row in lane.rows)) as experts:
-                scored.append((lane, lane.steps(lane.tokens)))
+                scored.append((lane, lane.steps(self._ahead(lane))))
             for k, row in enumerate(lane.rows):
                 if row.request.routing:
                     read[row.number] = int(lane.tokens[k]), [layer[k].tolist() for layer in experts]
@@ -243,6 +243,17 @@ class Batch:
             _rearrange(lane, index, torch.tensor(next_tokens, dtype=torch.long, device=scores.device))
             self._settle(lane)
         return out
+
+    def _ahead(self, lane: _Lane) -> torch.Tensor:
+        """The lane's tokens (B, T): those chosen, and as many behind them as are to be put into every row."""
+        looked_at = any(row.search is not None or row.request.routing for row in lane.rows)
+        n = 0 if looked_at else min(len(row.put) for row in lane.rows)
+        put = [[row.put.popleft() for _ in range(n)] for row in lane.rows]
+        for row, tokens in zip(lane.rows, put, strict=True):
+            for token in tokens:
+                self._follow(row, token)
+        behind = torch.tensor(put, dtype=torch.long, device=lane.tokens.device).view(len(lane.rows), n)
+        return torch.cat([lane.tokens[:, None], behind], dim=1)
 
     def _joining(self) -> list[_Row]:
         room = self.max_rows - self.n_running

@@ -1,4 +1,4 @@
-"""One token a row a step behind a prompt whose keys and values are kept: what `decode` runs.
+"""A token or more a row a step behind a prompt whose keys and values are kept: what `decode` runs.
 
 `ForwardSteps` calls the model as it is, of whatever family. `LatentSteps` does for DeepSeek-V2 what its paper does
 (arXiv 2405.04434, section 2.1.2): the up-projection of keys goes into the query and that of values into the output, so
@@ -22,7 +22,7 @@ ROOM = 256
 
 
 class Steps(Protocol):
-    """`scores` (B, V) are those behind the prompt; a call with the tokens chosen (B,) makes those behind them."""
+    """`scores` (B, V) are those behind the prompt; a call with the next tokens (B, T) makes those behind the last."""
 
     scores: torch.Tensor
 
@@ -64,12 +64,12 @@ class ForwardSteps:
 
     def __call__(self, tokens: torch.Tensor) -> torch.Tensor:
         if self.mask is not None:
-            self.mask = nn.functional.pad(self.mask, (0, 1), value=1)
+            self.mask = nn.functional.pad(self.mask, (0, tokens.shape[1]), value=1)
         outputs = self.model(
-            input_ids=tokens[:, None], attention_mask=self.mask, position_ids=self.positions[:, None], use_cache=True,
-            **{CACHE: self.cache},
+            input_ids=tokens, attention_mask=self.mask, position_ids=_next_positions(self.positions, tokens),
+            use_cache=True, logits_to_keep=1, **{CACHE: self.cache},
         )  # fmt: skip
-        self.positions = self.positions + 1
+        self.positions = self.positions + tokens.shape[1]
         return outputs.logits[:, -1]
 
     def keep(self, rows: torch.Tensor) -> None:
@@ -134,34 +134,48 @@ class LatentSteps:
         return True
 
     def __call__(self, tokens: torch.Tensor) -> torch.Tensor:
-        if self.length == self.kept[0].shape[1]:
+        n_rows, n = tokens.shape
+        while self.length + n > self.kept[0].shape[1]:
             self.kept = [_with_room(kept) for kept in self.kept]
             self._pad()
-        x = self.embed(tokens)
-        turn = self.decoder.rotary_emb(x, self.positions[:, None])
-        with modality_scope(self.model.vocab.modality_of(tokens)):
+        x = self.embed(tokens.flatten())
+        turn = self.decoder.rotary_emb(x, _next_positions(self.positions, tokens).view(-1, 1))
+        bias = self._bias(n)
+        with modality_scope(self.model.vocab.modality_of(tokens.flatten())):
             for layer, kept in zip(self.decoder.layers, self.kept, strict=False):
-                x = x + self._attend(layer.self_attn, _norm(layer.input_layernorm, x), kept, turn)
+                x = x + self._attend(layer.self_attn, _norm(layer.input_layernorm, x), kept, turn, bias)
                 x = x + layer.mlp(_norm(layer.post_attention_layernorm, x))
-        self.positions, self.length = self.positions + 1, self.length + 1
-        return self.head(_norm(self.decoder.norm, x))
+        self.positions, self.length = self.positions + n, self.length + n
+        return self.head(_norm(self.decoder.norm, x.view(n_rows, n, -1)[:, -1]))
 
-    def _attend(self, attention: Any, x: torch.Tensor, kept: torch.Tensor, turn: torch.Tensor) -> torch.Tensor:
-        """(B, H) of the new position -> (B, H); its latent goes into `kept`. N heads, R wide latents."""
+    def _bias(self, n: int) -> torch.Tensor:
+        """What is added to the weights of N heads at `n` new positions, shaped for (B, n * N, past and new ones)."""
+        end = self.length + n
+        bias = self.no_bias if self.bias is None else self.bias[:, None, :end]
+        if n == 1:
+            return bias
+        later = torch.ones(n, end, dtype=torch.bool, device=bias.device).triu(self.length + 1)
+        causal = torch.zeros(n, end, dtype=bias.dtype, device=bias.device).masked_fill_(later, -torch.inf)
+        return bias + causal.repeat_interleave(self.decoder.config.num_attention_heads, dim=0)
+
+    def _attend(
+        self, attention: Any, x: torch.Tensor, kept: torch.Tensor, turn: torch.Tensor, bias: torch.Tensor
+    ) -> torch.Tensor:
+        """(B * T, H) of the new positions -> the same; their latents go into `kept`. N heads, R wide latents."""
         a, rank, plain = attention, attention.kv_lora_rank, attention.qk_nope_head_dim
         q_BD = a.q_proj(x) if a.q_lora_rank is None else a.q_b_proj(_norm(a.q_a_layernorm, a.q_a_proj(x)))
         q_BND = q_BD.view(len(x), -1, a.qk_head_dim)
         new = a.kv_a_proj_with_mqa(x)
         turned = _turn(torch.cat([q_BND[..., plain:], new[:, None, rank:]], dim=1), turn)
-        here = kept[:, self.length]
-        here[:, :rank], here[:, rank:] = _norm(a.kv_a_layernorm, new[:, :rank]), turned[:, -1]
+        end = self.length + len(x) // len(kept)
+        latent = torch.cat([_norm(a.kv_a_layernorm, new[:, :rank]), turned[:, -1]], dim=-1)
+        kept[:, self.length : end] = latent.view(len(kept), -1, latent.shape[-1])
         up_NDR = a.kv_b_proj.weight.view(q_BND.shape[1], -1, rank)
         q_NBR = torch.bmm(q_BND[..., :plain].transpose(0, 1), up_NDR[:, :plain])
-        q = torch.cat([q_NBR.transpose(0, 1), turned[:, :-1]], dim=-1)
-        past = kept[:, : self.length + 1]
-        bias = self.no_bias if self.bias is None else self.bias[:, None, : self.length + 1]
+        q = torch.cat([q_NBR.transpose(0, 1), turned[:, :-1]], dim=-1).view(len(kept), -1, latent.shape[-1])
+        past = kept[:, :end]
         weights = torch.baddbmm(bias, q, past.transpose(1, 2), alpha=a.scaling).softmax(dim=-1, dtype=torch.float32)
-        mixed_BNR = torch.bmm(weights.to(past.dtype), past[..., :rank])
+        mixed_BNR = torch.bmm(weights.to(past.dtype), past[..., :rank]).view(len(x), -1, rank)
         out_NBD = torch.bmm(mixed_BNR.transpose(0, 1), up_NDR[:, plain:].transpose(1, 2))
         return a.o_proj(out_NBD.transpose(0, 1).reshape(len(x), -1))
 
@@ -178,6 +192,11 @@ def _keeps_latents(model: Any, cache: Any) -> bool:
         if not whole or (kept.keys.shape[1], kept.keys.shape[-1], kept.values.shape[-1]) != (1, *widths):
             return False
     return len({p.device for p in decoder.parameters()}) == 1
+
+
+def _next_positions(positions: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
+    """(B,) of the first new token of each row -> (B, T)."""
+    return positions[:, None] + torch.arange(tokens.shape[1], device=positions.device)
 
 
 def _norm(module: Any, x: torch.Tensor) -> torch.Tensor:
