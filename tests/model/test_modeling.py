@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from most.errors import MostError
+from most.model.packed import SDPA_PACKED
 from most.model.partition import ExpertPartition
 
 TEXT_IDS = torch.tensor([[3, 5, 7, 9, 4, 11], [8, 6, 10, 12, 5, 1]])
@@ -163,8 +164,10 @@ def test_a_padded_batch_equals_its_rows(tiny) -> None:
     assert clip == 2
 
 
-def test_a_packed_row_equals_its_parts(tiny) -> None:
+@pytest.mark.parametrize("attention", ["sdpa", SDPA_PACKED])
+def test_a_packed_row_equals_its_parts(tiny, attention: str) -> None:
     model = tiny.most(audio=False)
+    model.language_model.set_attn_implementation(attention)
     packed = torch.cat([TEXT_IDS[0], UNIT_IDS[0]])[None]
     position_ids = torch.arange(6).repeat(2)[None]
     logits = model(packed, position_ids=position_ids, use_cache=False).logits[0]

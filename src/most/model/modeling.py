@@ -24,6 +24,7 @@ from most.model.experts import DEFAULT_EXPERTS
 from most.model.generation import AudioGenerationMixin
 from most.model.install import install, routers
 from most.model.losses import ctc_loss, token_losses
+from most.model.packed import SDPA_PACKED
 from most.model.router import collect_router_logits
 from most.vocab import SpeechVocab
 
@@ -252,6 +253,8 @@ class MostForConditionalGeneration(MostPreTrainedModel, AudioGenerationMixin):
             if sequence_ids is not None and use_cache:
                 raise MostError("use_cache", True, "rows that are packed from several examples take no cache")
             use_cache = use_cache if sequence_ids is None else False
+        if sequence_ids is not None and self.language_model.config._attn_implementation == SDPA_PACKED:
+            kwargs["sequence_lengths"] = sequence_ids.flatten().bincount().tolist()
         alpha = self.config.balance_loss_alpha
         with collect_router_logits(bool(output_router_logits) or (labels is not None and alpha > 0)) as router_logits:
             outputs = self.language_model(

@@ -17,6 +17,7 @@ from transformers import AutoConfig, AutoTokenizer
 from most.errors import MostError
 from most.model.load import load_most
 from most.model.modeling import MostForConditionalGeneration
+from most.model.packed import SDPA_PACKED
 from most.model.plain import is_plain, load_plain
 from most.model.processing import MostProcessor
 from most.train.preflight import CONVERSION
@@ -94,6 +95,9 @@ def open_model(recipe: TrainRecipe, **load: Any) -> Trained:
         model, processor = load_most(recipe.model, **load)
     dtype = model.dtype
     model.float()
+    on_cpu = not torch.accelerator.is_available()
+    if on_cpu and not plain and model.language_model.config._attn_implementation == "sdpa":
+        model.language_model.set_attn_implementation(SDPA_PACKED)
     if recipe.balance_loss_alpha is not None:
         model.config.balance_loss_alpha = recipe.balance_loss_alpha
     if recipe.text_loss_weight is not None:

@@ -1,0 +1,62 @@
+"""Attention within sequences that share a row: transformers' own `sdpa` under its mask."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM
+
+from most.model.build import build_from_backbone
+from most.model.packed import SDPA_PACKED
+
+COMMON = {
+    "vocab_size": 64, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4,
+    "num_key_value_heads": 2, "num_experts_per_tok": 2, "max_position_embeddings": 128, "initializer_range": 0.2,
+    "bos_token_id": 0, "eos_token_id": 1, "pad_token_id": 2,
+}  # fmt: skip
+FAMILIES: dict[str, dict[str, Any]] = {
+    "deepseek_v2": {
+        "n_routed_experts": 8, "moe_intermediate_size": 16, "n_shared_experts": 1, "first_k_dense_replace": 1,
+        "kv_lora_rank": 16, "q_lora_rank": None, "qk_nope_head_dim": 8, "qk_rope_head_dim": 4, "v_head_dim": 12,
+        "num_key_value_heads": 4,
+    },
+    "mixtral": {"num_local_experts": 8},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("family", ["deepseek_v2", "mixtral"])
+@pytest.mark.parametrize("window", [None, 3, 64])
+@pytest.mark.parametrize("checkpointing", [False, True])
+def test_packed_attention_is_that_of_sdpa(family: str, window: int | None, checkpointing: bool) -> None:
+    """Losses and gradients of rows of unequal sequences, with padding; latent heads, grouped heads, windows."""
+    if family == "deepseek_v2" and window is not None:
+        pytest.skip("has no windows")
+    torch.manual_seed(0)
+    changed = {} if window is None else {"sliding_window": window}
+    config = AutoConfig.for_model(family, **{**COMMON, **FAMILIES[family], **changed})
+    model = build_from_backbone(AutoModelForCausalLM.from_config(config), tokenizer_size=50, n_units=14).train()
+    if checkpointing:
+        model.gradient_checkpointing_enable()
+    lengths = [[7, 1, 4], [5, 5, 2]]
+    ids = torch.randint(3, 64, (2, 12), generator=torch.Generator().manual_seed(1))
+    labels = ids.clone()
+    labels[1, 10:] = -100
+    inputs = {
+        "input_ids": ids, "labels": labels, "token_mask": labels >= 0,
+        "position_ids": torch.stack([torch.cat([torch.arange(n) for n in row]) for row in lengths]),
+    }  # fmt: skip
+    found = []
+    for attention in ("sdpa", SDPA_PACKED):
+        model.language_model.set_attn_implementation(attention)
+        model.zero_grad(set_to_none=True)
+        loss = model(**inputs).loss
+        loss.backward()
+        found.append([loss.detach(), *(p.grad.clone() for p in model.parameters())])
+    for theirs, ours in zip(*found, strict=True):
+        torch.testing.assert_close(ours, theirs, atol=1e-6, rtol=1e-4)
+    padded = {"input_ids": ids, "attention_mask": torch.tensor([[0] * 4 + [1] * 8, [1] * 12])}
+    ours = model.eval()(**padded).logits
+    model.language_model.set_attn_implementation("sdpa")
+    assert torch.equal(ours, model(**padded).logits), "rows that are not packed go by sdpa itself"
