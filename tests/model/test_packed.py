@@ -60,3 +60,14 @@ def test_packed_attention_is_that_of_sdpa(family: str, window: int | None, check
     ours = model.eval()(**padded).logits
     model.language_model.set_attn_implementation("sdpa")
     assert torch.equal(ours, model(**padded).logits), "rows that are not packed go by sdpa itself"
+
+
+def test_a_cpu_trains_by_it(tiny_most: Any, tmp_path: Any) -> None:
+    from most.train.models import open_model
+    from most.train.recipe import DataSettings, TrainRecipe
+
+    data = DataSettings(manifests=[tmp_path / "train.jsonl"])
+    recipe = TrainRecipe(model=tiny_most, output=tmp_path / "out", data=data, steps=1, batch_size=1, learning_rate=1e-3)
+    trained = open_model(recipe)
+    chosen = trained.model.language_model.config._attn_implementation
+    assert chosen == (SDPA_PACKED if not torch.accelerator.is_available() else "sdpa")
