@@ -1,4 +1,5 @@
-# make demo: set up, train a nano MoST on recorded digits, write runs/demo/report.html
+# make demo: set up, meet the shipped model, train a nano MoST on recorded digits, write runs/demo/report.html
+#            make demo TRAIN=0 leaves the training out
 # make test: set up, run the tests          make check: lint, types, spelling
 
 PYTHON ?= python3
@@ -10,7 +11,7 @@ DEMO := runs/demo
 .PHONY: demo test check clean
 
 demo: $(VENV)/.demo
-	$(BIN)/most demo --out $(DEMO)
+	$(BIN)/most demo --out $(DEMO) $(if $(filter 0 no,$(TRAIN)),--no-train)
 
 test: $(VENV)/.dev
 	$(BIN)/pytest

@@ -183,3 +183,15 @@ def test_the_pipeline_by_commands(tmp_path, tiny_codec, tiny_corpus, monkeypatch
         assert code == 0, err
     assert len(read_examples(manifest)) == 18
     assert (tmp_path / "run" / "final" / "model.safetensors").is_file()
+
+
+def test_speech_is_drawn_alike_by_every_way_in():
+    import inspect
+
+    from most.cli import chat, speech
+    from most.evaluate.most_subject import MostSubject
+    from most.evaluate.recipe import EvalRecipe
+    from most.generate.engine import SpeakSettings
+
+    ways = [inspect.signature(f).parameters["temperature"].default for f in (speech.speak, chat.chat, MostSubject)]
+    assert {*ways, EvalRecipe.temperature} == {SpeakSettings.temperature}

@@ -34,7 +34,7 @@ def chat(
     speaker: Speaker = None,
     json: Annotated[bool, typer.Option("--json", help="One JSON object a turn.")] = False,
     max_seconds: Annotated[float, typer.Option(help="Of a spoken answer.")] = 20.0,
-    temperature: Temperature = 0.9,
+    temperature: Temperature = 0.4,
     seed: Seed = 0,
 ) -> None:
     """Talk with a model: type, or speak by files or microphone; it answers in writing and, if wanted, aloud."""

@@ -88,7 +88,7 @@ def speak(
     out: Annotated[Path, typer.Option(help="Audio file to write (wav, flac or ogg).")] = Path("speech.wav"),
     codec: CodecDir = None,
     speaker: Speaker = None,
-    temperature: Temperature = 0.9,
+    temperature: Temperature = 0.4,
     seed: Seed = 0,
     best_of: Annotated[int, typer.Option(help="Takes, of which the model keeps the one it understands best.")] = 1,
     max_piece_words: Annotated[int, typer.Option(help="Longer texts are said sentence by sentence.")] = 16,

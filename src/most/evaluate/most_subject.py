@@ -29,7 +29,7 @@ class MostSubject:
     capabilities: frozenset[Capability] = frozenset({"text", "hear", "speak"})
 
     def __init__(
-        self, engine: Engine, name: str, *, batch_size: int = 8, speaker: str | None = None, temperature: float = 0.9,
+        self, engine: Engine, name: str, *, batch_size: int = 8, speaker: str | None = None, temperature: float = 0.4,
         best_of: int = 1, hearing: Hearing | None = None,
     ) -> None:  # fmt: skip
         if engine.codec is None:

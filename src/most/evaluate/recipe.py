@@ -42,7 +42,7 @@ class EvalRecipe:
     threads: int | None = None
     codec: Path | None = None
     speaker: str | None = None
-    temperature: float = 0.9
+    temperature: float = 0.4
     best_of: int = 1
     hearing: Hearing | None = None
     device: str = "cpu"

@@ -51,7 +51,7 @@ class SpeakSettings:
             (`most.generate.takes`). The first is that of 1. More than one cannot be streamed.
     """
 
-    temperature: float = 0.9
+    temperature: float = 0.4
     top_p: float = 0.95
     max_seconds: float = 20.0
     seed: int = 0
