@@ -37,9 +37,10 @@ from most.data.dialogue.voice.piper import Piper
 from most.data.dialogue.voice.sessions import onnx_session
 from most.errors import MostError
 from most.evaluate.judges.whisper import FasterWhisperJudge
-from most.generate.batch import Batch, Request
+from most.generate.batch import Batch
 from most.generate.draw import SeededDraw
 from most.generate.engine import SPEAK_PROMPT, Engine, SpeakSettings
+from most.generate.request import Request
 from most.model.legal import LegalTokens
 from most.report.markdown import table
 from most.speech.audio import read_audio, resample

@@ -12,8 +12,9 @@ from transformers import AutoConfig, AutoModelForCausalLM, TemperatureLogitsWarp
 
 from most.errors import MostError
 from most.generate import steps as steps_module
-from most.generate.batch import Batch, Part, Request, Token
+from most.generate.batch import Batch
 from most.generate.draw import SeededDraw
+from most.generate.request import Part, Request, Token
 from most.generate.steps import ForwardSteps, LatentSteps, steps_behind
 from most.model.build import build_from_backbone
 from most.model.configuration import CACHE

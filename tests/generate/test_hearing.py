@@ -13,8 +13,9 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM, WhisperConfig
 
 from most.errors import MostError
-from most.generate.batch import Batch, Part, Request, Token
+from most.generate.batch import Batch
 from most.generate.hearing import CtcPrefixes, Hearing, Search
+from most.generate.request import Part, Request, Token
 from most.model.build import build_from_backbone
 from most.model.processing import MostProcessor
 from most.sequence import IGNORE, Encoded, Wave

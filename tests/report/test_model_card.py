@@ -45,7 +45,7 @@ def recipe(tmp_path, tiny_most):
     stage.mkdir()
     rows = [
         {"step": 10, "tokens": 1000, "tokens_per_second": 10.0, "text_loss": 3.0, "audio_loss": 5.0},
-        {"step": 20, "tokens": 4000, "tokens_per_second": 30.0, "text_loss": 2.0, "audio_loss": 4.0},
+        {"step": 20, "tokens": 300000, "tokens_per_second": 3000.0, "text_loss": 2.0, "audio_loss": 4.0},
         {"step": 20, "note": "no step of training"},
     ]
     (stage / "history.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows), encoding="utf-8")
@@ -84,9 +84,9 @@ def test_every_figure_is_from_its_file(recipe):
     assert "| hears | ≤ 10% | **20.0 %** | missed |" in rows
     assert "| keeps text | ≤ 1.10 x | **1.10 x** | met |" in rows
     assert "| hears very badly | ≥ 50% | **20.0 %** | missed |" in rows
-    # 1000 tokens at 10 a second, then 3000 at 30.
+    # 1000 tokens at 10 a second, then 300,000 at 3000.
     assert "On two cores, 3 min 20 s in all." in text
-    assert "| stage1 | 20 | 80 | 0.0 M | 3 min 20 s | asr 0.75 text 0.25 |" in rows
+    assert "| stage1 | 20 | 80 | 0.3 M | 3 min 20 s | asr 0.75 text 0.25 |" in rows
     assert "| voices | 1,500 asr, 20 tts | 1.25 | 2 |" in rows
     assert any(row.startswith("| **all** |") for row in rows)
     assert "](curves.svg)" in text

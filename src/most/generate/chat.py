@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from most.errors import MostError
-from most.generate.batch import Request
 from most.generate.engine import Engine, SpeakSettings, Speech
+from most.generate.request import Request
 from most.generate.stream import Ended, Written
 from most.generate.stream import Said as Sound
 from most.manifest import AudioRef

@@ -15,9 +15,10 @@ import numpy as np
 
 from most.data.prompts import ASR_PROMPTS, TTS_PROMPTS
 from most.errors import MostError
-from most.generate.batch import Batch, Part, Request
+from most.generate.batch import Batch
 from most.generate.draw import row_seeds, takes
 from most.generate.hearing import Hearing
+from most.generate.request import Part, Request
 from most.generate.stream import Assembler, Ended, Said, Written
 from most.generate.takes import best_take
 from most.manifest import AudioRef

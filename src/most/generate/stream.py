@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from most.generate.batch import Token
+from most.generate.request import Token
 
 if TYPE_CHECKING:
     from most.generate.engine import Engine

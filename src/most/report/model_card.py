@@ -170,15 +170,13 @@ def _training(recipe: CardRecipe) -> str:
     for stage in recipe.stages:
         history = _history(stage)
         settings = json.loads((stage / "recipe.json").read_text(encoding="utf-8"))
-        seconds, before = 0.0, 0.0
-        for row in history:
-            seconds += (row["tokens"] - before) / row["tokens_per_second"] if row["tokens"] > before else 0.0
-            before = row["tokens"]
+        tokens = sum(row["tokens"] for row in history)  # each of the steps since the row before
+        seconds = sum(row["tokens"] / row["tokens_per_second"] for row in history)
         total += seconds
         rows.append(
             (
                 stage.name, f"{history[-1]['step']:,.0f}", f"{settings['batch_size'] * history[-1]['step']:,.0f}",
-                f"{before / 1e6:.1f} M", duration(seconds), " ".join(f"{k} {v:g}" for k, v in _mixture(settings)),
+                f"{tokens / 1e6:.1f} M", duration(seconds), " ".join(f"{k} {v:g}" for k, v in _mixture(settings)),
             )
         )  # fmt: skip
     head = ("stage", "steps", "examples", "tokens", "time", "mixture, in examples")

@@ -14,8 +14,9 @@ import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
-from most.generate.batch import Batch, Request, Token
+from most.generate.batch import Batch
 from most.generate.engine import Engine
+from most.generate.request import Request, Token
 from most.generate.stream import Assembler, Ended, Said, Written
 from most.serve.errors import Refused, busy, stopping
 from most.serve.metrics import Metrics

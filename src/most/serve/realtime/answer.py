@@ -14,8 +14,8 @@ import numpy as np
 import soxr
 
 from most.errors import MostError
-from most.generate.batch import Token
 from most.generate.chat import Chat
+from most.generate.request import Token
 from most.generate.stream import Ended, Said, Written
 from most.serve.audio_out import pcm16
 from most.serve.errors import Refused
