@@ -63,8 +63,8 @@ def test_of_a_word_of_guided_speech_the_space_alone_is_learned(builder, tokenize
 
 
 def test_letters_outside_the_vocabulary_take_more_than_one_token(builder, tokenizer):
-    assert tokenizer.decode(builder.word("caf\u00e9")) == " caf\u00e9"
-    assert len(builder.word("caf\u00e9")) == 6
+    assert tokenizer.decode(builder.word("\u00e9t\u00e9")) == " \u00e9t\u00e9"
+    assert len(builder.word("\u00e9t\u00e9")) == 6
     with pytest.raises(MostError, match="control token"):
         builder.word("<|wave|>")
 
