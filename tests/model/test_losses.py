@@ -33,11 +33,11 @@ def batch():
     return pad(ids, 0), pad(labels, -100), pad(transcribed, -1)
 
 
-def test_the_weight_of_text_leaves_out_what_stands_right_behind_speech():
-    """Written words count three times; a unit, and a word of guided speech, once."""
+def test_the_weight_of_text_leaves_out_what_stands_within_speech():
+    """Written words and ends count three times; a unit, and a word of guided speech, once."""
     unit = VOCAB.unit_start
     labels = torch.tensor([[-100, 5, 6, VOCAB.audio_begin, 7, unit, unit + 1, 8, -100, unit, VOCAB.audio_end, EOS]])
-    weight = torch.tensor([3.0, 3, 1, 1, 1, 1, 1, 1, 1, 1])
+    weight = torch.tensor([3.0, 3, 1, 1, 1, 1, 1, 1, 1, 3])
     logits = torch.randn(1, 12, 40, generator=torch.Generator().manual_seed(1))
     kept = labels[0, 1:] != -100
     each = F.cross_entropy(logits[0, :-1][kept], labels[0, 1:][kept], reduction="none")

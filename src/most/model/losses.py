@@ -44,8 +44,8 @@ def token_losses(
         logits: (B, T, V).
         labels: (B, T), -100 where there is none; shifted here.
         num_items_in_batch: what the sum is divided by; this batch's labels when absent.
-        text_weight: how often a text label counts in `total`, but for one right behind an audio label, such as a word
-            of guided speech; what is divided by stays the plain number.
+        text_weight: how often a text label counts in `total`, but for one within speech, a word of guided speech;
+            what is divided by stays the plain number.
     """
     targets = F.pad(labels, (0, 1), value=IGNORE_INDEX)[:, 1:].flatten().to(logits.device)
     per_token = F.cross_entropy(logits.float().flatten(0, 1), targets, ignore_index=IGNORE_INDEX, reduction="none")
@@ -57,8 +57,8 @@ def token_losses(
         weighted = per_token
     else:
         before = labels.flatten().to(logits.device)
-        spoken = (before != IGNORE_INDEX) & (vocab.modality_of(before) == Modality.AUDIO)
-        weighted = per_token * torch.where(text & ~spoken, text_weight, 1.0)
+        within = (vocab.modality_of(before) == Modality.AUDIO) & (before != vocab.audio_end)
+        weighted = per_token * torch.where(text & ~within, text_weight, 1.0)
     return TokenLosses(
         total=weighted.sum() / (labelled.sum().clamp(min=1) if num_items_in_batch is None else num_items_in_batch),
         text=(detached * text).sum() / text.sum(),
