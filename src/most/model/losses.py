@@ -57,7 +57,7 @@ def token_losses(
         weighted = per_token
     else:
         before = labels.flatten().to(logits.device)
-        within = (vocab.modality_of(before) == Modality.AUDIO) & (before != vocab.audio_end)
+        within = (before >= vocab.unit_start) & (before <= vocab.audio_begin)
         weighted = per_token * torch.where(text & ~within, text_weight, 1.0)
     return TokenLosses(
         total=weighted.sum() / (labelled.sum().clamp(min=1) if num_items_in_batch is None else num_items_in_batch),
