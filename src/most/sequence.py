@@ -16,6 +16,7 @@ from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
+from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerBase
 
 from most.errors import MostError
@@ -175,11 +176,14 @@ class SequenceBuilder:
                     content += f"\ue000{n}\ue001"
                     n += 1
             rows.append({"role": message.role, "content": content})
-        return str(
-            self.tokenizer.apply_chat_template(
-                rows, chat_template=self._template, tokenize=False, add_generation_prompt=prompt
+        try:
+            return str(
+                self.tokenizer.apply_chat_template(
+                    rows, chat_template=self._template, tokenize=False, add_generation_prompt=prompt
+                )
             )
-        )
+        except TemplateError as e:  # such as "roles must alternate"
+            raise MostError("messages", [m.role for m in messages], f"are refused by the chat template: {e}") from e
 
     def _segment(self, rendered: str, audio: list[Wave | Units], waves: list[Wave]) -> list[int]:
         ids: list[int] = []

@@ -75,6 +75,20 @@ def test_the_oldest_turns_go_when_the_context_is_full(chat, engine, monkeypatch)
     assert chat.history == before
 
 
+def test_of_a_turn_that_is_too_long_the_latest_parts_may_stay(engine, monkeypatch):
+    monkeypatch.setattr(Chat, "_context", 40)
+    parts = [{"type": "text", "text": f" {k} one two three"} for k in range(30)]
+    with pytest.raises(MostError, match="say less at once"):
+        Chat(engine, max_new_tokens=6).turn(parts)
+    turn = Chat(engine, max_new_tokens=6, latest_parts=True).turn(parts)
+    (kept,) = turn.turns
+    n = len(kept["content"])
+    assert 0 < n < 30
+    assert kept["content"] == parts[-n:]
+    assert len(turn.request.prompt.ids) + 6 <= 40
+    assert engine.to_write([{"role": "user", "content": parts[-n - 1 :]}], 6).prompt.ids.size + 6 > 40
+
+
 def test_speech_takes_what_is_left_of_the_context_and_says_that_it_was_cut(engine, monkeypatch):
     monkeypatch.setattr(engine.model.config.get_text_config(), "max_position_embeddings", 100)
     long = Chat(engine, settings=SpeakSettings(max_seconds=20, seed=3, temperature=2.0), max_new_tokens=6)

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from most.generate.draw import SeededDraw, row_seeds
+from most.generate.draw import SeededDraw, pick, row_seeds
 
 SCORES = torch.tensor([0.3, -torch.inf, 2.0, 1.0, -1.5, -torch.inf])
 
@@ -34,6 +34,10 @@ def test_steps_and_seeds_are_independent():
 def test_a_longer_limit_begins_with_the_same_draws():
     short, longer = (SeededDraw([5, (0, 1)], prompt_length=0, max_new_tokens=n) for n in (7, 70))
     assert torch.equal(longer.draws[:, :7], short.draws)
+
+
+def test_scores_that_are_not_finite_give_no_token_that_is_none():
+    assert int(pick(torch.full((1, 5), torch.inf), torch.tensor([0.5], dtype=torch.float64))) < 5
 
 
 def test_the_top_of_the_range_is_still_a_possible_token():

@@ -98,6 +98,26 @@ def test_streams_hold_what_the_whole_answer_holds(client):
     assert deltas[-1]["expires_at"] > 0
 
 
+def test_the_parts_of_a_text_stay_apart(client, engine):
+    parts = [{"type": "text", "text": "one "}, {"type": "text", "text": "two"}]
+    made = client.chat.completions.create(model="tiny", messages=[{"role": "user", "content": parts}], max_tokens=9)
+    assert [made.choices[0].message.content] == engine.write([ASKED], max_new_tokens=9)
+
+
+def test_the_audio_of_all_messages_is_bounded(engine, running, clip):
+    """A small file may decode to much; so may many of them."""
+    with running(engine, max_seconds=1.2) as url:
+        client = openai.OpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0)
+        one = heard(clip)["content"]
+        ask = lambda n: client.chat.completions.create(  # noqa: E731
+            model="tiny", messages=[{"role": "user", "content": one * n}], max_tokens=2
+        )
+        assert ask(2).choices
+        with pytest.raises(openai.APIStatusError, match=r"more than the 1\.2 s") as caught:
+            ask(3)
+        assert caught.value.status_code == 413
+
+
 BAD_AUDIO = {"type": "input_audio", "input_audio": {"data": "%%%", "format": "wav"}}
 NO_AUDIO = {"type": "input_audio", "input_audio": {"data": base64.b64encode(b"no").decode(), "format": "wav"}}
 
@@ -118,6 +138,8 @@ NO_AUDIO = {"type": "input_audio", "input_audio": {"data": base64.b64encode(b"no
         (ASKED, {"model": "gpt-4o"}, 404, "use 'tiny'"),
         (ASKED, {"max_tokens": 0}, 400, "max_tokens"),
         (ASKED, {"max_tokens": 10**9}, 400, "must lie in 1..40"),
+        (ASKED * 1001, {}, 400, "at most 1000"),
+        ([{"role": "user", "content": "one " * 300_000}], {}, 413, "characters"),
         (ASKED, {"n": 2}, 400, "n:"),
         (ASKED, {"tools": [{"type": "function", "function": {"name": "f"}}]}, 400, "tools"),
         (ASKED, {"modalities": ["audio"]}, 400, "voice and format"),

@@ -15,15 +15,16 @@ def test_items_become_turns():
     wav = np.zeros(10, np.float32)
     for k, (role, text, sound) in enumerate(
         [("system", "Be brief.", None), ("user", "", wav), ("user", "and this", None), ("assistant", "", None),
-         ("assistant", "Yes.", None), ("user", "Why?", None)]
+         ("assistant", "Yes.", None), ("user", "Why?", None), ("user", "How?", None)]
     ):  # fmt: skip
         talk.add(Item(id=str(k), role=role, text=text, wav=sound))
     system, first, answer, last = talk.turns("You are kind.")
     assert system["content"][0]["text"] == "You are kind.\nBe brief."
-    assert [p["type"] for p in first["content"]] == ["audio", "text"], "what was said in two items is one turn"
+    assert [p["type"] for p in first["content"]] == ["audio", "text", "text"], "what was said in two items is one turn"
     assert answer["content"] == [{"type": "text", "text": "Yes."}], "an answer of which nothing was heard is none"
-    assert last["content"][0]["text"] == "Why?"
+    assert "".join(p["text"] for p in last["content"]) == "Why? How?"
     talk.delete("5")
+    talk.delete("6")
     with pytest.raises(Refused, match="nothing that is not answered"):
         talk.turns("")
 
@@ -38,6 +39,8 @@ def test_an_answer_is_cut_to_what_was_heard(whole, left):
     again = Item(id="a", role="assistant", text=text, aloud=True, seconds=3.2)
     again.cut(3.2)
     assert (again.text, again.status) == (text, "completed")
+    again.cut(0.0)
+    assert (again.text, again.status) == ("", "incomplete")
 
 
 def test_the_oldest_items_go_when_there_is_too_much(monkeypatch):

@@ -11,8 +11,10 @@ import soxr
 from openai import OpenAI
 from websockets.exceptions import ConnectionClosed
 
+from most.generate import batch
 from most.generate.chat import heard_text
 from most.generate.engine import SpeakSettings
+from most.serve.realtime.session import RealtimeSession
 
 RATE, WIRE = 16000, 24000
 LONG = SpeakSettings(max_seconds=60.0, temperature=2.0, top_p=1.0)
@@ -194,6 +196,56 @@ def test_cancelling_stops_an_answer(slow, running):
             assert until(talk, "response.done")[-1].response.status == "cancelled"
 
 
+def test_an_answer_that_nobody_heard_is_no_turn(engine, running, monkeypatch):
+    """The user goes on before the first sound: what was written of the answer is not in the history."""
+    real = batch.Batch._chosen
+
+    def slow(self, rows, scores):
+        time.sleep(0.1)
+        return real(self, rows, scores)
+
+    monkeypatch.setattr(batch.Batch, "_chosen", slow)
+    with running(engine) as url, client_of(url).realtime.connect(model="tiny") as talk:
+        talk.recv()
+        ask(talk, "one two three")
+        talk.response.create()
+        until(talk, "response.output_audio_transcript.delta")
+        talk.response.cancel()
+        events = until(talk, "conversation.item.truncated")
+        assert not of(events, "response.output_audio.delta")
+        assert events[-1].audio_end_ms == 0
+        talk.conversation.item.retrieve(item_id=events[-1].item_id)
+        assert until(talk, "conversation.item.retrieved")[-1].item.content[0].transcript == ""
+
+
+def test_long_speech_is_several_items_and_one_answer(talk, spoken_digits, monkeypatch):
+    monkeypatch.setattr(RealtimeSession, "_longest", RATE // 2)
+    text_only(talk)
+    say(talk, np.concatenate([np.zeros(RATE, np.float32), spoken_digits, np.zeros(RATE, np.float32)]), seconds=0.3)
+    events = until(talk, "response.done")
+    taken = [e.item_id for e in of(events, "input_audio_buffer.committed")]
+    assert len(taken) == len(set(taken)) > 2
+    assert len(of(events, "response.created")) == 1
+    starts = [e.audio_start_ms for e in of(events, "input_audio_buffer.speech_started")]
+    ends = [e.audio_end_ms for e in of(events, "input_audio_buffer.speech_stopped")]
+    assert starts[1:] == ends[:-1], "nothing is lost between them"
+    assert max(b - a for a, b in zip(starts, ends, strict=True)) == 500
+
+
+def test_what_the_model_cannot_hear_does_not_end_a_talk(talk):
+    """A muted microphone gives zeros; kept, they would make every later answer fail."""
+    text_only(talk, audio={"input": {"turn_detection": None}})
+    talk.input_audio_buffer.append(audio=pcm(np.zeros(RATE, np.float32)))
+    talk.input_audio_buffer.commit()
+    assert "silent" in until(talk, "error")[-1].error.message
+    item = {"type": "input_audio", "audio": pcm(np.zeros(RATE, np.float32))}
+    talk.conversation.item.create(item={"type": "message", "role": "user", "content": [item]})
+    assert "silent" in until(talk, "error")[-1].error.message
+    ask(talk, "one")
+    talk.response.create(response={"max_output_tokens": 3})
+    assert until(talk, "response.done")[-1].response.status in ("completed", "incomplete")
+
+
 def test_items_are_put_read_and_deleted(talk):
     ask(talk, "one")
     item = {"type": "message", "role": "system", "id": "first", "content": [{"type": "input_text", "text": "two"}]}
@@ -225,6 +277,14 @@ def test_items_are_put_read_and_deleted(talk):
          "server_vad"),
         ({"type": "session.update", "session": {"audio": {"input": {"turn_detection": {
             "type": "server_vad", "threshold": 7}}}}}, "threshold"),
+        ({"type": "session.update", "session": {"instructions": "x" * 5000}}, "5000 characters"),
+        ({"type": "session.update", "session": {"max_output_tokens": 10**6}}, "max_tokens"),
+        ({"type": "input_audio_buffer.append", "audio": "AAAA" * 1_000_000}, "in pieces"),
+        ({"type": "response.create", "response": ["audio"]}, "wrong kind"),
+        ({"type": "conversation.item.create", "item": "x"}, "wrong kind"),
+        ({"type": "conversation.item.truncate", "item_id": "x", "audio_end_ms": float("inf")}, "wrong kind"),
+        ({"type": "conversation.item.create", "item": {"type": "message", "role": "user", "content": [
+            {"type": "input_text", "text": "x" * 5000}]}}, "5000 characters"),
         ({"type": "conversation.item.create", "item": {"type": "function_call"}}, "only messages"),
         ({"type": "conversation.item.create", "item": {"type": "message", "role": "user", "content": [
             {"type": "input_image"}]}}, "input_image"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import threading
 import time
+from dataclasses import replace
 
 import httpx2
 import openai
@@ -63,6 +64,29 @@ def test_who_leaves_is_computed_no_further(slow, running):
         assert gauge(url, "most_cancelled_total") == 1
 
 
+def test_who_leaves_before_the_answer_is_whole_is_computed_no_further(slow, running):
+    spoken = {"modalities": ["text", "audio"], "audio": {"voice": "default", "format": "wav"}}
+    asked = {"model": "tiny", "messages": [{"role": "user", "content": "one"}], **spoken}
+    with running(slow, speech=LONG) as url:
+        with pytest.raises(httpx2.TimeoutException):
+            httpx2.post(f"{url}/v1/chat/completions", json=asked, timeout=0.5)
+        until(lambda: httpx2.get(f"{url}/healthz").json()["places_taken"] == 0)
+        until(lambda: gauge(url, "most_running") == 0)
+        made = gauge(url, "most_tokens_total")
+        time.sleep(0.2)
+        assert gauge(url, "most_tokens_total") == made
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1e-40, 5e-324])
+def test_the_coldest_speech_is_the_likeliest(client, engine, speech, temperature):
+    """Scores divided by so little are not finite; they would end the requests of everybody."""
+    said = client.audio.speech.create(**SAY, extra_body={"temperature": temperature}).read()
+    settings = replace(speech, temperature=0.0)
+    ((units,),) = engine.answers([engine.to_say(SAY["input"], settings, 0)])
+    rate = engine.codec.sample_rate
+    assert len(said) // 2 == round(len(units) * rate / engine.codec.unit_rate_hz)
+
+
 def test_more_than_may_wait_are_told_so(slow, running):
     with running(slow, speech=LONG, max_running=1, max_waiting=1, request_seconds=30.0) as url:
         client = openai.OpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0)
@@ -94,6 +118,7 @@ def test_what_takes_too_long_ends(slow, running):
                 audio={"voice": "default", "format": "wav"},
             )  # fmt: skip
         assert caught.value.status_code == 408
+        assert caught.value.response.headers["x-should-retry"] == "false"
         until(lambda: httpx2.get(f"{url}/healthz").json()["places_taken"] == 0)
 
 
@@ -146,13 +171,20 @@ def test_stopping_lets_what_runs_finish_and_ends_what_does_not(slow, engine, run
             made = client.chat.completions.create(model="tiny", messages=[{"role": "user", "content": "one"}])
             ended["text"] = made.choices[0].finish_reason
 
-        threads = [threading.Thread(target=work) for work in (say, write)]
+        def watch() -> None:
+            while "health" not in ended:
+                if (answer := httpx2.get(f"{url}/healthz")).status_code != 200:
+                    ended["health"] = answer.status_code, answer.json()["error"]["code"]
+                time.sleep(0.02)
+
+        threads = [threading.Thread(target=work) for work in (say, write, watch)]
         for thread in threads:
             thread.start()
         until(lambda: httpx2.get(f"{url}/healthz").json()["places_taken"] == 2 - len(ended))
     for thread in threads:
         thread.join(20)
     assert ended["text"] in ("stop", "length")
+    assert ended["health"] == (503, "stopping")
     assert "the server is stopping" in str(ended["speech"])
 
 

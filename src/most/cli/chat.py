@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from most.cli.chat_lines import HELP, Asked, all_asked, recorded, typed, understood
-from most.cli.speech import CodecDir, Model, Seed, Speaker, Temperature, load_engine
+from most.cli.speech import CodecDir, Device, Model, Seed, Speaker, Temperature, load_engine
 from most.errors import MostError
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ def chat(
     max_seconds: Annotated[float, typer.Option(help="Of a spoken answer.")] = 20.0,
     temperature: Temperature = 0.4,
     seed: Seed = 0,
+    device: Device = "cpu",
 ) -> None:
     """Talk with a model: type, or speak by files or microphone; it answers in writing and, if wanted, aloud."""
     from most.generate.chat import Chat
@@ -54,7 +55,8 @@ def chat(
 
         require_devices(*devices)
     settings = SpeakSettings(max_seconds=max_seconds, temperature=temperature, seed=seed)
-    session = _Session(Chat(load_engine(model, codec), speaker=speaker, settings=settings), aloud, out, play, json)
+    talk = Chat(load_engine(model, codec, device), speaker=speaker, settings=settings)
+    session = _Session(talk, aloud, out, play, json)
     if once is not None:
         if files:
             raise MostError("once", once, "is the only turn; leave out the files")

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from most.cli.speech import CodecDir, load_engine
+from most.cli.speech import CodecDir, Device, load_engine
 from most.errors import MostError
 
 
@@ -23,6 +23,7 @@ def serve(
     bits: Annotated[
         int | None, typer.Option(help="Keep weights in 8 or 4 bits: less memory, more tokens a second.")
     ] = None,
+    device: Device = "cpu",
     max_running: Annotated[int, typer.Option(help="Requests computed together.")] = 8,
     max_waiting: Annotated[int, typer.Option(help="Requests that wait; more are refused (429).")] = 64,
     max_megabytes: Annotated[float, typer.Option(help="Of one request (413).")] = 25.0,
@@ -49,7 +50,7 @@ def serve(
         warning = f"{host} is reachable by others and no --api-key is set: whoever reaches it may use it"
         typer.echo(f"most: warning: {warning}", err=True)
     folder = model or default_model_dir()
-    app = create_app(load_engine(model, codec, bits), settings, name=name or model_name(folder))
+    app = create_app(load_engine(model, codec, device, bits), settings, name=name or model_name(folder))
     make_server(app, host, port).run()
 
 

@@ -19,21 +19,28 @@ Model = Annotated[Path | None, typer.Option(help="Folder or hub id of a trained 
 CodecDir = Annotated[
     Path | None, typer.Option(help="Codec folder; the one in the model's folder, or the shipped one, when left out.")
 ]
+Device = Annotated[str, typer.Option(help="Where the model runs: cpu, cuda, cuda:1.")]
 Speaker = Annotated[str | None, typer.Option(help="Voice of the codec; its main one when left out.")]
 Temperature = Annotated[float, typer.Option(help="Of speech; 0 takes the most likely unit.")]
 Seed = Annotated[int, typer.Option(help="Of speech's draw.")]
 
 
-def load_engine(model: Path | None, codec: Path | None, bits: int | None = None) -> Engine:
+def load_engine(model: Path | None, codec: Path | None, device: str = "cpu", bits: int | None = None) -> Engine:
     """The named model and codec, or those that ship.
 
     Raises:
-        MostError: no model is named and none ships, or one that cannot be loaded.
+        MostError: no model is named and none ships, one that cannot be loaded, or a device that is not there.
     """
+    import torch
+
     from most.generate.engine import Engine
     from most.model.load import default_model_dir
 
-    return Engine.load(default_model_dir() if model is None else model, codec, bits=bits)
+    try:
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as e:
+        raise MostError("device", device, f"cannot be used here ({str(e).splitlines()[0]}); use cpu") from e
+    return Engine.load(default_model_dir() if model is None else model, codec, device, bits)
 
 
 def transcribe(
@@ -44,13 +51,14 @@ def transcribe(
     batch_size: Annotated[int, typer.Option(help="Pieces at once.")] = 8,
     beams: Annotated[int | None, typer.Option(help="Hypotheses of a transcript, for models with a CTC term.")] = None,
     max_piece_seconds: Annotated[float, typer.Option(help="What is longer is cut where it is quiet.")] = 8.0,
+    device: Device = "cpu",
 ) -> None:
     """Transcribe audio files. A bad file is reported and never stops the rest; the exit code is then 1."""
     from most.generate.hearing import Hearing
     from most.generate.transcribe import transcribe_files
 
     failed = 0
-    engine = load_engine(model, codec)
+    engine = load_engine(model, codec, device)
     if beams is not None:
         engine.hear_by(Hearing(beams=beams))
     for heard in transcribe_files(engine, files, max_piece_seconds=max_piece_seconds, batch_size=batch_size):
@@ -92,6 +100,7 @@ def speak(
     seed: Seed = 0,
     best_of: Annotated[int, typer.Option(help="Takes, of which the model keeps the one it understands best.")] = 1,
     max_piece_words: Annotated[int, typer.Option(help="Longer texts are said sentence by sentence.")] = 16,
+    device: Device = "cpu",
 ) -> None:
     """Say a text and write it to an audio file."""
     from most.generate.engine import SpeakSettings
@@ -99,7 +108,7 @@ def speak(
     from most.speech.audio import write_audio
 
     said = read_aloud(
-        load_engine(model, codec), text, speaker=speaker, max_piece_words=max_piece_words,
+        load_engine(model, codec, device), text, speaker=speaker, max_piece_words=max_piece_words,
         settings=SpeakSettings(temperature=temperature, seed=seed, best_of=best_of),
     )  # fmt: skip
     if len(said.silent) == len(said.pieces):

@@ -30,6 +30,9 @@ UNITS_A_WORD, UNITS_A_TOKEN = 12, 8
 """What a word of guided speech may take at most, its pause included: 0.24 s, and 0.16 s a character, at 50 Hz. Speech
 that has lost the way out of a word then goes on with the next."""
 
+_COLDEST = 1e-3
+"""Temperatures below it take the most likely token: scores divided by less are no longer finite."""
+
 
 @dataclass
 class _Row:
@@ -202,7 +205,7 @@ class Batch:
             own = scores[index.to(scores.device)].float()
             few = self._legal(mode).among(states, own)
             self._guide(few, own, [rows[k] for k in those])
-            if temperature == 0:
+            if temperature < _COLDEST:
                 chosen[index] = few.argmax(dim=-1).cpu()
                 continue
             for warp in _warpers(temperature, top_p):

@@ -6,6 +6,7 @@ assistant said stays its text, and a turn that was broken into ends behind the l
 
 from __future__ import annotations
 
+import bisect
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -60,16 +61,18 @@ class Chat:
         speaker: voice of the codec; its main one when left out.
         settings: of speech, which ends where the context does; `seed` and the turn's number give a turn's draw.
         max_new_tokens: of a written answer.
+        latest_parts: of a turn that alone is longer than the context, go on with its latest parts; it is refused
+            otherwise.
     """
 
     def __init__(
         self, engine: Engine, *, speaker: str | None = None, settings: SpeakSettings | None = None,
-        max_new_tokens: int = 128,
+        max_new_tokens: int = 128, latest_parts: bool = False,
     ) -> None:  # fmt: skip
         self.engine, self.speaker, self.settings = engine, speaker, settings or SpeakSettings()
         if self.settings.best_of > 1:
             raise MostError("best_of", self.settings.best_of, "compares whole takes, but a talk is said as it comes: 1")
-        self.max_new_tokens = max_new_tokens
+        self.max_new_tokens, self.latest_parts = max_new_tokens, latest_parts
         self.history: list[dict[str, Any]] = []
         self.n_answers = 0
 
@@ -171,13 +174,19 @@ class Chat:
             # Speech is long: it may take half of the context, and all that is left, but not drive out every turn.
             room = min(room + self._n_units(self.settings.max_seconds), max(room, self._context // 2))
         first = next(k for k, t in enumerate(turns) if t["role"] != "system")
-        for start in (k for k, t in enumerate(turns) if k == first or (k > first and t["role"] == "user")):
-            kept = [*turns[:first], *turns[start:]]
-            length = self._length(kept)
-            if length + room <= self._context:
-                return kept, start - first
+        starts = [(k, 0) for k, t in enumerate(turns) if k == first or (k > first and t["role"] == "user")]
+        if self.latest_parts:
+            starts += [(len(turns) - 1, n) for n in range(1, len(turns[-1]["content"]))]
+
+        def kept(start: tuple[int, int]) -> list[dict[str, Any]]:
+            k, n = start
+            return [*turns[:first], {**turns[k], "content": turns[k]["content"][n:]}, *turns[k + 1 :]]
+
+        at = bisect.bisect_left(starts, True, key=lambda start: self._length(kept(start)) + room <= self._context)
+        if at < len(starts):
+            return kept(starts[at]), starts[at][0] - first
         raise MostError(
-            "turn", f"{length} positions",
+            "turn", f"{self._length(kept(starts[-1]))} positions",
             f"leaves less than {room} of the model's {self._context} for the answer; say less at once",
         )  # fmt: skip
 

@@ -45,7 +45,7 @@ class SeededDraw(LogitsProcessor):
 def pick(scores: torch.Tensor, draws: torch.Tensor) -> torch.Tensor:
     """(B, V) scores and (B,) float64 numbers in [0, 1) -> the tokens (B,) at those places of the distributions."""
     total = scores.double().softmax(dim=-1).cumsum(dim=-1)
-    return torch.searchsorted(total, draws[:, None] * total[:, -1:], right=True)[:, 0]
+    return torch.searchsorted(total, draws[:, None] * total[:, -1:], right=True)[:, 0].clamp_(max=scores.shape[-1] - 1)
 
 
 def row_seeds(seeds: Sequence[int] | None, seed: int, n_rows: int) -> list[int | tuple[int, ...]]:

@@ -61,7 +61,7 @@ class SpeakSettings:
     def __post_init__(self) -> None:
         if self.best_of < 1:
             raise MostError("best_of", self.best_of, "must be at least 1")
-        if self.temperature < 0:
+        if not self.temperature >= 0:
             raise MostError("temperature", self.temperature, "must be >= 0; 0 takes the most likely unit")
         if not 0 < self.top_p <= 1:
             raise MostError("top_p", self.top_p, "must lie in (0, 1]")

@@ -40,6 +40,8 @@ class Part:
     def __post_init__(self) -> None:
         if self.max_new_tokens < 1:
             raise MostError("max_new_tokens", self.max_new_tokens, "must be >= 1")
+        if not self.temperature >= 0:
+            raise MostError("temperature", self.temperature, "must be >= 0; 0 takes the most likely token")
         if self.hearing is not None and (self.mode, self.temperature) != ("text", 0.0):
             raise MostError("hearing", self.hearing, "is for text, and draws nothing")
 

@@ -75,13 +75,19 @@ class ForwardSteps:
     def keep(self, rows: torch.Tensor) -> None:
         self.cache.batch_select_indices(rows)
         self.positions = self.positions[rows]
-        self.mask = None if self.mask is None else self.mask[rows]
+        if self.mask is None:
+            return
+        self.mask = self.mask[rows]
+        spare = self.mask.shape[1] - int(self.positions.max())  # padding of all
+        if spare and _is_plain(self.cache):
+            for layer in self.cache.layers:
+                layer.keys, layer.values = layer.keys[..., spare:, :], layer.values[..., spare:, :]
+            self.mask = self.mask[:, spare:]
+        self.mask = None if bool(self.mask.all()) else self.mask
 
     def join(self, other: Steps) -> bool:
         """Caches of plain layers alone: windows and states of other layers cannot be padded on the left."""
-        if not isinstance(other, ForwardSteps) or not all(
-            type(layer) is DynamicLayer for c in (self.cache, other.cache) for layer in c.layers
-        ):
+        if not isinstance(other, ForwardSteps) or not (_is_plain(self.cache) and _is_plain(other.cache)):
             return False
         n, m = self.cache.get_seq_length(), other.cache.get_seq_length()
         for mine, theirs in zip(self.cache.layers, other.cache.layers, strict=True):
@@ -93,6 +99,10 @@ class ForwardSteps:
         self.mask = None if bool(mask.all()) else mask
         self.positions = torch.cat([self.positions, other.positions])
         return True
+
+
+def _is_plain(cache: Any) -> bool:
+    return all(type(layer) is DynamicLayer for layer in cache.layers)
 
 
 class LatentSteps:

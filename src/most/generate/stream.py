@@ -66,7 +66,7 @@ class Assembler:
 
     def __post_init__(self) -> None:
         codec = self.engine.codec
-        self._sound = None if codec is None else codec.stream(self.speaker, self.settings)
+        self._sound = codec.stream(self.speaker, self.settings) if codec is not None and codec.speakers else None
 
     def feed(self, token: Token) -> list[Written | Said | Ended]:
         """What a token of the request makes ready; at its last one also what was held back, and the end."""

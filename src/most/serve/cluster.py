@@ -24,6 +24,7 @@ from ray.serve import Application
 from ray.serve.exceptions import RayServeException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from most.serve.disconnect import disconnected
 from most.serve.errors import Refused, body_too_large
 from most.serve.settings import ServeSettings
 
@@ -163,7 +164,7 @@ class Front:
                 return await body_too_large(self.max_bytes).response()(scope, receive, send)
         plain = {key: scope[key] for key in _SCOPE if key in scope}
         work = asyncio.create_task(self._answered(plain, body, scope, receive, send))
-        gone = asyncio.create_task(_disconnected(receive))
+        gone = asyncio.create_task(disconnected(receive))
         await asyncio.wait({work, gone}, return_when=asyncio.FIRST_COMPLETED)
         gone.cancel()
         if not work.done():
@@ -235,8 +236,3 @@ async def _both_ways(talk: websockets.ClientConnection, receive: Receive, send: 
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
-
-
-async def _disconnected(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass

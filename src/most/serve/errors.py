@@ -55,6 +55,8 @@ class Refused(Exception):
 
     @property
     def headers(self) -> dict[str, str]:
+        if self.status == 408:  # clients would ask the same again at once, of a server that is slow already
+            return {"x-should-retry": "false"}
         return {} if self.retry_after is None else {"Retry-After": str(self.retry_after)}
 
 

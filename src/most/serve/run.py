@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+import contextlib
 import socket
 
 import uvicorn
@@ -15,21 +15,18 @@ _MARGIN_SECONDS = 5
 
 
 class GracefulServer(uvicorn.Server):
-    """Told to stop, it takes no new requests and lets the others finish within the grace; then it ends them.
+    """Told to stop, it refuses new requests (503) and lets the others finish within the grace; then it ends them.
 
-    uvicorn waits for open connections before it tells the application; a long stream would never hear of it.
+    uvicorn shuts its doors first, ends talks at once, and waits for open streams before it tells the application.
     """
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         server: Server = self.config.app.state.server  # type: ignore[union-attr]
-        stopping = asyncio.create_task(self._stop(server))
-        await super().shutdown(sockets)
-        await stopping
-
-    async def _stop(self, server: Server) -> None:
         await server.worker.stop(server.settings.grace_seconds)
         for talk in list(server.sessions):
-            await talk.close(1001, "the server is stopping")
+            with contextlib.suppress(RuntimeError):  # closed meanwhile
+                await talk.close(1001, "the server is stopping")
+        await super().shutdown(sockets)
 
 
 def make_server(app: FastAPI, host: str = "127.0.0.1", port: int = 8000, *, log_level: str = "info") -> GracefulServer:

@@ -66,10 +66,13 @@ class Server:
             message = f"model: {name!r}: is not served here; use {self.name!r} or 'default'"
             raise Refused(404, message, param="model", code="model_not_found")
 
-    def chat(self, voice: str | None = None, max_tokens: int | None = None, **speech: Any) -> Chat:
+    def chat(
+        self, voice: str | None = None, max_tokens: int | None = None, *, latest_parts: bool = False, **speech: Any
+    ) -> Chat:
         """A talk with this server's bounds.
 
         Args:
+            latest_parts: as `Chat`'s.
             speech: changes to `ServeSettings.speech`.
 
         Raises:
@@ -80,7 +83,9 @@ class Server:
             raise Refused(400, f"max_tokens: {limit}: must lie in 1..{self.settings.max_tokens}", param="max_tokens")
         limit = min(limit, self.max_written)
         settings = replace(self.settings.speech, **speech)
-        return Chat(self.engine, speaker=voice, settings=settings, max_new_tokens=limit)
+        return Chat(
+            self.engine, speaker=voice, settings=settings, max_new_tokens=limit, latest_parts=latest_parts
+        )  # fmt: skip
 
     @property
     def max_written(self) -> int:

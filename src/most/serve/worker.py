@@ -157,6 +157,10 @@ class Worker:
             self._inbox.put(lambda: self._drop(stream))
 
     @property
+    def alive(self) -> bool:
+        return all(thread.is_alive() for thread in self._threads)
+
+    @property
     def n_places(self) -> int:
         """Taken."""
         with self._lock:
@@ -187,6 +191,7 @@ class Worker:
                     self._outbox.put(None)
                     return
                 command()
+            self._count()
             if not self._batch.busy:
                 continue
             try:
@@ -195,8 +200,7 @@ class Worker:
                 log.exception("a step failed; the requests in it end")
                 self._fail()
                 continue
-            self.metrics.running.set(self._batch.n_running)
-            self.metrics.waiting.set(self._batch.n_waiting)
+            self._count()
             self.metrics.tokens.inc(len(tokens))
             for token in tokens:
                 stream = self._streams.pop(token.request) if token.last else self._streams[token.request]
@@ -211,10 +215,19 @@ class Worker:
             except queue.Empty:
                 return commands
 
+    def _count(self) -> None:
+        self.metrics.running.set(self._batch.n_running)
+        self.metrics.waiting.set(self._batch.n_waiting)
+
     def _take(self, stream: Stream, request: Request) -> None:
-        if not stream.closed.is_set():
+        if stream.closed.is_set():
+            return
+        try:
             stream.number = self._batch.add(request)
-            self._streams[stream.number] = stream
+        except Exception:
+            log.exception("a request could not be taken")
+            return stream.put(_failed())
+        self._streams[stream.number] = stream
 
     def _drop(self, stream: Stream) -> None:
         if self._streams.pop(stream.number, None) is not None:
@@ -225,7 +238,7 @@ class Worker:
         """No request of a batch whose step failed can go on."""
         self._batch.cancel_all()
         for stream in self._streams.values():
-            stream.put(Refused(500, "the model failed; see the server's log", code="model_failed"))
+            stream.put(_failed())
         self._streams.clear()
 
     # In the thread that makes sound.
@@ -245,3 +258,7 @@ class Worker:
                 self.cancel(stream)
             for event in events:
                 stream.put(event)
+
+
+def _failed() -> Refused:
+    return Refused(500, "the model failed; see the server's log", code="model_failed")

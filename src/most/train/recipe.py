@@ -81,7 +81,7 @@ class TrainRecipe:
     """One stage of training.
 
     Args:
-        model: folder or hub id to start from: a converted MoST, or a plain mixture-of-experts LM to train on text.
+        model: folder or hub id to start from: a converted MoST, or a plain language model to train on text.
         output: where checkpoints and the final model go.
         train: which weights learn.
         steps: optimizer steps; batch_size: examples per step; micro_batch_size: examples at once on one device.
@@ -93,7 +93,7 @@ class TrainRecipe:
         text_loss_weight: how often a text label counts, against an audio label; the model's own when absent.
         ctc_loss_weight: how often a CTC term of a transcript's token counts, against an audio label; the model's own
             when absent.
-        experts_implementation: kernel of the routed experts; transformers' choice when absent.
+        experts_implementation: kernel of the routed experts; `auto_mm` when absent.
         guard: what to do about losses and gradients that are not numbers, or spikes.
         held_out: what to measure forgetting on.
     """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import logging
 import time
 import uuid
 from collections.abc import Awaitable, Callable
@@ -22,6 +23,8 @@ from most.serve.errors import Refused
 from most.serve.realtime.config import Session
 from most.serve.realtime.conversation import Item
 from most.serve.server import Server
+
+log = logging.getLogger(__name__)
 
 
 class Answer:
@@ -74,6 +77,10 @@ class Answer:
             status, details = "cancelled", {"type": "cancelled", "reason": self._reason}
         except (Refused, MostError) as e:
             status, details = "failed", {"type": "failed", "error": Refused.of(e).body["error"]}
+        except Exception:
+            log.exception("an answer failed")
+            error = Refused(500, "the server failed; see its log", code="failed").body["error"]
+            status, details = "failed", {"type": "failed", "error": error}
         item.status = "completed" if status == "completed" else "incomplete"
         if self._begun:
             await self._end_item()

@@ -77,6 +77,10 @@ class Session(_Strict):
     truncation: Literal["auto"] = "auto"
 
     @property
+    def max_written(self) -> int | None:
+        return None if self.max_output_tokens == "inf" else self.max_output_tokens
+
+    @property
     def aloud(self) -> bool:
         return self.output_modalities == ["audio"]
 

@@ -60,7 +60,10 @@ class Item:
         return [{"type": "text", "text": self.text}]
 
     def cut(self, heard_seconds: float) -> None:
-        """Leave of an answer what was heard of it."""
+        """Leave of an answer what was heard of it; one of which nothing was heard is no turn."""
+        if heard_seconds <= 0:
+            self.text, self.status, self.seconds, self.whole = "", "incomplete", 0.0, True
+            return
         made = spoken_seconds(self.text, self.seconds, whole=self.whole)
         if self.text and heard_seconds < made:
             self.text, self.status = heard_text(self.text, heard_seconds / made), "incomplete"
@@ -113,7 +116,8 @@ class Conversation:
             elif item.role == "assistant" and not item.text:
                 continue
             elif turns and turns[-1]["role"] == item.role:
-                turns[-1]["content"] += item.parts()
+                apart = [{"type": "text", "text": " "}] if item.wav is None else []
+                turns[-1]["content"] += apart + item.parts()
             else:
                 turns.append({"role": item.role, "content": item.parts()})
         if not turns or turns[-1]["role"] != "user":

@@ -99,9 +99,12 @@ class RealtimeSession:
             refused = Refused.of(e)
         except ValidationError as e:
             refused = Refused.invalid(e.errors(), "session.")
-        except (KeyError, TypeError, ValueError) as e:
+        except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as e:
             log.info("an event could not be handled", exc_info=True)
             refused = Refused(400, f"{event['type']}: a field is missing or of a wrong kind ({e})")
+        except Exception:
+            log.exception("an event could not be handled")
+            refused = Refused(500, f"{event['type']}: the server failed; see its log", code="failed")
         await self.emit("error", error={**refused.body["error"], "event_id": event_id})
 
     # Settings
@@ -111,9 +114,11 @@ class RealtimeSession:
         self.server.require_model(session.model)
         if session.aloud:
             self.server.voice(session.audio.output.voice)
+        self._require_short(session.instructions, "session.instructions")
+        self.server.chat(None, session.max_written)  # refused before anything changes, as what follows
         vad, old = session.audio.input.turn_detection, self.session.audio.input
         if vad is not None:
-            _ = vad.turns  # refused before anything changes
+            _ = vad.turns
         self.session = session
         if session.audio.input.format != old.format:
             self._resample = self._resampler()
@@ -139,39 +144,59 @@ class RealtimeSession:
     # Sound in
 
     async def _append(self, event: dict[str, Any]) -> None:
-        wav = self._resample.resample_chunk(audio_in.pcm16(event["audio"], "audio")).clip(-1, 1)
+        raw, longest = audio_in.pcm16(event["audio"], "audio"), self._longest
+        if len(raw) > self.server.engine.processor.max_audio_seconds * self.session.audio.input.format.rate:
+            raise too_large(f"audio: lasts more than {longest / self._rate:g} s; send it in pieces", "audio")
+        wav = self._resample.resample_chunk(raw).clip(-1, 1)
         self._buffer.wav = np.concatenate([self._buffer.wav, wav])
-        longest = self._longest
         if self._detector is None:
             if len(self._buffer.wav) > longest:
                 self._buffer.drop(self._buffer.end)
-                raise Refused(413, f"audio: more than {longest / self._rate:g} s are waiting; commit them earlier")
+                limit = f"{longest / self._rate:g} s"
+                raise too_large(f"audio: more than {limit} are waiting; commit them earlier", "audio")
             return
-        for boundary in self._detector(wav):
+        # Long sound is looked through in a thread: other talks wait for this one's loop.
+        detect = self._detector
+        found = await asyncio.to_thread(detect, wav) if len(wav) > self._rate else detect(wav)
+        for boundary in found:
             if boundary.kind == "began":
                 await self._began(boundary.sample)
             else:
                 await self._ended(boundary.sample)
-        if self._detector.speaking and len(self._buffer.wav) >= longest:
-            await self._ended(self._buffer.end)  # who goes on speaking begins a new turn
-        elif not self._detector.speaking:
+        if self._detector.speaking:
+            await self._cut_up(self._buffer.end)
+        else:
             prefix = round(self._detector.settings.prefix_seconds * self._rate) + self._rate // 2
             self._buffer.drop(self._buffer.end - prefix)
 
     async def _began(self, sample: int) -> None:
         self._buffer.drop(sample)
-        self._turn_item = new_id("item")
-        await self.emit(
-            "input_audio_buffer.speech_started", audio_start_ms=self._ms(sample), item_id=self._turn_item
-        )  # fmt: skip
+        await self._open_turn(sample)
         if self._vad.interrupt_response:
             await self._break_in()
 
     async def _ended(self, sample: int) -> None:
-        await self.emit("input_audio_buffer.speech_stopped", audio_end_ms=self._ms(sample), item_id=self._turn_item)
-        await self._take(self._buffer.drop(sample), self._turn_item)
+        await self._cut_up(sample)
+        await self._close_turn(sample)
         if self._vad.create_response:
             await self._respond({})
+
+    async def _cut_up(self, until: int) -> None:
+        """Who speaks longer than the model hears at once says several items; they are answered together at the end."""
+        while until - self._buffer.start > self._longest:
+            sample = self._buffer.start + self._longest
+            await self._close_turn(sample)
+            await self._open_turn(sample)
+
+    async def _open_turn(self, sample: int) -> None:
+        self._turn_item = new_id("item")
+        await self.emit(
+            "input_audio_buffer.speech_started", audio_start_ms=self._ms(sample), item_id=self._turn_item
+        )  # fmt: skip
+
+    async def _close_turn(self, sample: int) -> None:
+        await self.emit("input_audio_buffer.speech_stopped", audio_end_ms=self._ms(sample), item_id=self._turn_item)
+        await self._take(self._buffer.drop(sample), self._turn_item)
 
     @property
     def _longest(self) -> int:
@@ -202,9 +227,10 @@ class RealtimeSession:
             self._detector.reset(self._buffer.end)
 
     async def _take(self, wav: np.ndarray, item_id: str) -> None:
-        """Sound becomes the user's next item."""
+        """Sound becomes the user's next item; what the model cannot read is none, or no later answer could be given."""
+        self.server.engine.processor.read(wav)
         previous = self.conversation.items[-1].id if self.conversation.items else None
-        item = Item(id=item_id or new_id("item"), role="user", wav=wav)
+        item = Item(id=item_id, role="user", wav=wav)
         await self.emit("input_audio_buffer.committed", item_id=item.id, previous_item_id=previous)
         await self._added(item, previous)
         if self.session.audio.input.transcription is not None:
@@ -245,10 +271,12 @@ class RealtimeSession:
                 raise too_large(f"item.content.audio: is longer than {limit}; cut it", "item.content.audio")
             if len(item.wav) < _SHORTEST_TURN_SECONDS * self._rate:
                 raise Refused(400, "item.content.audio: is shorter than 100 ms", param="item.content.audio")
+            self.server.engine.processor.read(item.wav)
         elif part["type"] in ("input_text", "output_text", "text"):
             item.text = str(part["text"]).strip()
             if not item.text:
                 raise Refused(400, "item.content.text: is empty", param="item.content.text")
+            self._require_short(item.text, "item.content.text")
         else:
             raise Refused(400, f"item.content.type: {part['type']!r}: is not known here", param="item.content.type")
         await self._added(item, after)
@@ -302,6 +330,12 @@ class RealtimeSession:
         if answer is None or wanted not in (None, answer.id):
             raise Refused(400, "response: none is under way", code="response_cancel_not_active")
         await answer.stop("client_cancelled")
+        await self._unheard(answer)
+
+    async def _unheard(self, answer: Answer) -> None:
+        """Of an answer that was stopped before its first sound nothing was heard, whatever is written of it."""
+        if answer.item.aloud and not answer.playing_since and answer.item in self.conversation.items:
+            await self._cut(answer.item, 0.0)
 
     async def _break_in(self) -> None:
         """The user speaks: stop, and leave of the answer what can have been heard, if it played as it came."""
@@ -311,8 +345,10 @@ class RealtimeSession:
         if answer.running:
             await answer.stop("turn_detected")
         item = answer.item
-        if not answer.playing_since or self.conversation.items[-1:] != [item]:
+        if self.conversation.items[-1:] != [item]:
             return
+        if not answer.playing_since:
+            return await self._unheard(answer)
         heard = min(item.seconds, time.monotonic() - answer.playing_since)
         if heard < item.seconds or not item.whole:
             await self._cut(item, heard)
@@ -328,7 +364,8 @@ class RealtimeSession:
         session = merged(self.session, {k: v for k, v in changes.items() if k in _OF_RESPONSE})
         turns = self.conversation.turns(session.instructions)
         voice = self.server.voice(session.audio.output.voice) if session.aloud else None
-        chat = self.server.chat(voice, None if session.max_output_tokens == "inf" else session.max_output_tokens)
+        self._require_short(session.instructions, "response.instructions")
+        chat = self.server.chat(voice, session.max_written, latest_parts=True)
         chat.history, chat.n_answers = turns[:-1], self._answers
         self._answers += 1
         item = Item(id=new_id("item"), role="assistant", status="in_progress", aloud=session.aloud, whole=False)
@@ -336,6 +373,10 @@ class RealtimeSession:
         await self._answer.start(chat, turns[-1]["content"])
 
     # Helpers
+
+    def _require_short(self, text: str, param: str) -> None:
+        if len(text) > (limit := self.server.settings.max_characters):
+            raise too_large(f"{param}: has {len(text)} characters, over the {limit} that this server takes", param)
 
     def _ms(self, sample: int) -> int:
         return round(1000 * sample / self._rate)

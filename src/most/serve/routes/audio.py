@@ -20,6 +20,7 @@ from most.generate.stream import Ended, Said, Written
 from most.serve import audio_in
 from most.serve.audio_out import CONTENT_TYPES, AudioEncoder
 from most.serve.captions import Segment, srt, vtt
+from most.serve.disconnect import unless_gone
 from most.serve.errors import Refused, too_large
 from most.serve.server import Server, checked, server_of
 from most.serve.sse import event_stream
@@ -29,6 +30,10 @@ router = APIRouter(prefix="/v1/audio")
 PIECES_AT_ONCE = 4
 """Of one file: a long one leaves room in the batch for others."""
 _MAX_PIECE_TOKENS = 256
+_ENGLISH = (None, "", "en", "english", "English")
+_FIELDS = frozenset(
+    {"file", "model", "response_format", "stream", "temperature", "language", "prompt", "timestamp_granularities[]"}
+)
 
 
 @router.post("/transcriptions")
@@ -51,19 +56,24 @@ async def transcriptions(
     _require_default(
         "timestamp_granularities", set(granularities or ()) - {"segment"}, set(), "only 'segment' is known"
     )
+    _require_default("language", language if language not in _ENGLISH else None, None, "this model hears English")
+    if stream and response_format not in ("json", "text"):
+        raise Refused(400, f"response_format: {response_format!r}: a stream carries text; leave it out", param="stream")
+    for name in sorted(set(await request.form()) - _FIELDS):
+        raise Refused(400, f"{name}: is not known here; leave it out", param=name)
     rate, begun = server.engine.processor.sample_rate, time.monotonic()
+    longest = min(transcribe.PIECE_SECONDS, server.engine.processor.max_audio_seconds)
     place = server.worker.admit()
     try:
         data = await file.read()
         wav = await asyncio.to_thread(audio_in.decode, data, rate, server.settings.max_seconds)
+        heard = _heard(server, place, wav, await asyncio.to_thread(transcribe.pieces_of, wav, rate, longest))
     except BaseException:
         place.close()
         raise
-    longest = min(transcribe.PIECE_SECONDS, server.engine.processor.max_audio_seconds)
-    heard = _heard(server, place, wav, transcribe.pieces_of(wav, rate, longest))
     if stream:
         return event_stream(_deltas(heard), done=False)
-    segments = [segment async for segment in _segments(heard)]
+    segments = await unless_gone(request, _segments(heard))
     seconds = len(wav) / rate
     server.metrics.real_time.labels("transcriptions").observe((time.monotonic() - begun) / seconds)
     text = " ".join(s.text for s in segments)
@@ -76,10 +86,14 @@ async def transcriptions(
     usage = {"type": "duration", "seconds": round(seconds, 3)}
     if response_format == "json":
         return JSONResponse({"text": text, "usage": usage})
-    rows = [{"id": k, "start": s.start, "end": s.end, "text": s.text} for k, s in enumerate(segments)]
+    rows = [
+        {"id": k, "start": s.start, "end": s.end, "text": s.text, "seek": round(100 * s.start), "temperature": 0.0,
+         "tokens": None, "avg_logprob": None, "compression_ratio": None, "no_speech_prob": None}
+        for k, s in enumerate(segments)
+    ]  # fmt: skip
     return JSONResponse(
-        {"task": "transcribe", "language": language or "english", "duration": round(seconds, 3), "text": text,
-         "segments": rows, "usage": usage}
+        {"task": "transcribe", "language": "english", "duration": round(seconds, 3), "text": text, "segments": rows,
+         "usage": usage}
     )  # fmt: skip
 
 
@@ -109,10 +123,8 @@ async def _heard(
                     yield Segment(start=round(start, 3), end=round(end, 3), text=event.text)
 
 
-async def _segments(heard: AsyncIterator[Written | Segment]) -> AsyncIterator[Segment]:
-    async for item in heard:
-        if isinstance(item, Segment) and item.text:
-            yield item
+async def _segments(heard: AsyncIterator[Written | Segment]) -> list[Segment]:
+    return [item async for item in heard if isinstance(item, Segment) and item.text]
 
 
 async def _deltas(heard: AsyncIterator[Written | Segment]) -> AsyncIterator[dict[str, Any]]:
@@ -155,22 +167,25 @@ async def speech(request: Request, asked: SpeechRequest) -> Response:
         limit = server.settings.max_characters
         raise too_large(f"input: has {len(asked.input)} characters, over the {limit} that this server takes", "input")
     voice = server.voice(asked.voice)
-    pieces = await asyncio.to_thread(lambda: checked(lambda: read_aloud.pieces_of(asked.input)))
     place = server.worker.admit()
     try:
+        pieces = await asyncio.to_thread(lambda: checked(lambda: read_aloud.pieces_of(asked.input)))
         sound = _said(server, place, pieces, voice, asked)
-        first = await anext(sound)  # what fails before any sound is an error, not a broken file
-    except StopAsyncIteration:
-        place.close()
-        raise Refused(422, "the model said nothing; try another seed", code="silent") from None
+        first = await unless_gone(request, _first(sound))  # what fails before it is an error, not a broken file
+        if first is None:
+            raise Refused(422, "the model said nothing; try another seed", code="silent")
+        encoder = AudioEncoder(asked.response_format, first.sample_rate)
     except BaseException:
         place.close()
         raise
-    encoder = AudioEncoder(asked.response_format, first.sample_rate)
     chunks = _chunks(place, first, sound, encoder)
     if asked.stream_format == "sse":
         return event_stream(_audio_deltas(chunks), done=False)
     return StreamingResponse(chunks, media_type=CONTENT_TYPES[asked.response_format])
+
+
+async def _first(sound: AsyncIterator[Said]) -> Said | None:
+    return await anext(sound, None)
 
 
 async def _said(

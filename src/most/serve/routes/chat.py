@@ -19,12 +19,15 @@ from most.generate.chat import Turn
 from most.generate.stream import Ended, Said, Written
 from most.serve import audio_in
 from most.serve.audio_out import AudioEncoder, pcm16
-from most.serve.errors import Refused
+from most.serve.disconnect import unless_gone
+from most.serve.errors import Refused, too_large
 from most.serve.server import Server, checked, server_of
 from most.serve.sse import event_stream
 from most.serve.worker import Place, Stream
 
 router = APIRouter(prefix="/v1/chat")
+_MAX_MESSAGES, _MAX_CHARACTERS = 1000, 1_000_000
+"""Of one request, far more than any model's context here; the oldest that do not fit are left out."""
 
 
 class _Strict(BaseModel):
@@ -72,7 +75,7 @@ class ChatRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    messages: Annotated[list[ChatMessage], Field(min_length=1)]
+    messages: Annotated[list[ChatMessage], Field(min_length=1, max_length=_MAX_MESSAGES)]
     model: str = "default"
     modalities: list[Literal["text", "audio"]] | None = None
     audio: AudioSettings | None = None
@@ -125,7 +128,7 @@ async def completions(request: Request, asked: ChatRequest) -> Response:
     if asked.stream:
         usage = asked.stream_options is not None and asked.stream_options.include_usage
         return event_stream(_streamed(answer, head, usage), done=True)
-    return JSONResponse(await _whole(answer, head))
+    return JSONResponse(await unless_gone(request, _whole(answer, head)))
 
 
 async def _begun(server: Server, place: Place, asked: ChatRequest, sound: AudioSettings | None) -> _Answer:
@@ -137,13 +140,18 @@ async def _begun(server: Server, place: Place, asked: ChatRequest, sound: AudioS
     if last.role != "user":
         raise Refused(400, f"messages: end with {last.role!r}; end with the user's", param="messages")
 
+    written = sum(len(text) for message in asked.messages for text in _texts(message))
+    if written > _MAX_CHARACTERS:
+        raise too_large(f"messages: have {written} characters, over the {_MAX_CHARACTERS} taken here", "messages")
+    parts = _Parts(server)
+
     def laid_out() -> Turn:
         for k, message in enumerate(history):
             role = "system" if message.role == "developer" else message.role
             if role == "system" and k and chat.history[-1]["role"] != "system":
                 raise Refused(400, f"messages[{k}]: a system message stands first", param=f"messages.{k}.role")
-            chat.history.append({"role": role, "content": _content(server, message, k)})
-        content = _content(server, last, len(history))
+            chat.history.append({"role": role, "content": _content(parts, message, k)})
+        content = _content(parts, last, len(history))
         return checked(lambda: chat.turn(content, voice=sound is not None))
 
     turn = await asyncio.to_thread(laid_out)
@@ -153,28 +161,46 @@ async def _begun(server: Server, place: Place, asked: ChatRequest, sound: AudioS
     )
 
 
-def _content(server: Server, message: ChatMessage, k: int) -> list[dict[str, Any]]:
+def _texts(message: ChatMessage) -> list[str]:
+    if isinstance(message.content, str):
+        return [message.content]
+    return [part.text for part in message.content or () if isinstance(part, TextPart)]
+
+
+def _content(made: _Parts, message: ChatMessage, k: int) -> list[dict[str, Any]]:
     where = f"messages.{k}"
     if message.audio is not None:
         if message.role != "assistant":
             raise Refused(400, f"{where}.audio: only the assistant spoke here before", param=f"{where}.audio")
-        return [{"type": "text", "text": server.recall(message.audio.id)}]
-    parts = [TextPart(type="text", text=message.content)] if isinstance(message.content, str) else message.content
+        return [{"type": "text", "text": made.server.recall(message.audio.id)}]
+    parts = message.content
+    if isinstance(parts, str):
+        parts = [TextPart(type="text", text=parts.strip())]
     if not parts:
         raise Refused(400, f"{where}.content: is empty; say something", param=f"{where}.content")
     if message.role != "user" and any(isinstance(p, AudioPart) for p in parts):
         raise Refused(400, f"{where}.content: only the user's turns hold audio", param=f"{where}.content")
-    return [_part(server, part, f"{where}.content.{i}") for i, part in enumerate(parts)]
+    return [made.part(part, f"{where}.content.{i}") for i, part in enumerate(parts)]
 
 
-def _part(server: Server, part: TextPart | AudioPart, where: str) -> dict[str, Any]:
-    if isinstance(part, TextPart):
-        if not part.text.strip():
-            raise Refused(400, f"{where}.text: is empty; say something", param=where)
-        return {"type": "text", "text": part.text.strip()}
-    processor = server.engine.processor
-    data = audio_in.from_base64(part.input_audio.data, where)
-    return {"type": "audio", "audio": audio_in.decode(data, processor.sample_rate, processor.max_audio_seconds, where)}
+class _Parts:
+    """The parts of one request's messages; together they may hold the audio that one file may."""
+
+    def __init__(self, server: Server) -> None:
+        self.server, self._seconds = server, 0.0
+
+    def part(self, part: TextPart | AudioPart, where: str) -> dict[str, Any]:
+        if isinstance(part, TextPart):
+            if not part.text.strip():
+                raise Refused(400, f"{where}.text: is empty; say something", param=where)
+            return {"type": "text", "text": part.text}
+        processor, limit = self.server.engine.processor, self.server.settings.max_seconds
+        data = audio_in.from_base64(part.input_audio.data, where)
+        wav = audio_in.decode(data, processor.sample_rate, processor.max_audio_seconds, where)
+        self._seconds += len(wav) / processor.sample_rate
+        if self._seconds > limit:
+            raise too_large(f"{where}: the audio of all messages lasts more than the {limit:g} s taken here", where)
+        return {"type": "audio", "audio": wav}
 
 
 async def _whole(answer: _Answer, head: dict[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from most.model.install import routers
-from most.serve.errors import stopping
+from most.serve.errors import Refused, stopping
 from most.serve.server import DEFAULT_VOICE, Server, server_of
 
 router = APIRouter()
@@ -27,10 +27,12 @@ async def model(request: Request, name: str) -> dict[str, Any]:
 
 @router.get("/healthz")
 async def health(request: Request) -> dict[str, Any]:
-    """200 while requests are taken, 503 once the server stops."""
+    """200 while requests are taken, 503 once the server stops or no longer computes."""
     worker = server_of(request).worker
     if not worker.accepts:
         raise stopping()
+    if not worker.alive:
+        raise Refused(503, "a thread of the server has died; see its log", code="dead")
     return {"status": "ok", "places_taken": worker.n_places}
 
 

@@ -60,7 +60,7 @@ async def _listen(socket: WebSocket, session: RealtimeSession, idle_seconds: flo
             continue
         try:
             event: Any = json.loads(text)
-        except (json.JSONDecodeError, RecursionError):
+        except (ValueError, RecursionError):
             event = None
         await session.handle(event)
 
