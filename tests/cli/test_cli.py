@@ -146,6 +146,8 @@ def test_info_counts_what_the_model_has(tiny_most, monkeypatch, capsys):
         (("info", "nowhere"), "nowhere"),
         (("convert", "nowhere", "--out", "x"), "nowhere"),
         (("speak", "hi", "--model", "nowhere"), "nowhere"),
+        (("speak", "hi", "--device", "abacus"), "device: 'abacus': cannot be used here"),
+        (("transcribe", "a.wav", "--device", "cuda:99"), "use cpu"),
     ],
 )
 def test_mistakes_end_with_one_line_and_code_2(args, message, tmp_path, monkeypatch, capsys):

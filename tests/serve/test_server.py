@@ -160,7 +160,7 @@ def test_many_at_once_get_what_each_gets_alone(client, engine):
 def test_stopping_lets_what_runs_finish_and_ends_what_does_not(slow, engine, running):
     """Within the grace a request is answered; after it a stream ends cleanly, and what comes meanwhile is refused."""
     ended: dict[str, object] = {}
-    with running(slow, speech=LONG, grace_seconds=1.0) as url:
+    with running(slow, speech=LONG, grace_seconds=3.0) as url:
         client = openai.OpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0, timeout=30)
 
         def say() -> None:
@@ -181,6 +181,7 @@ def test_stopping_lets_what_runs_finish_and_ends_what_does_not(slow, engine, run
         for thread in threads:
             thread.start()
         until(lambda: httpx2.get(f"{url}/healthz").json()["places_taken"] == 2 - len(ended))
+        until(lambda: gauge(url, "most_tokens_total") > 100)  # it sounds already
     for thread in threads:
         thread.join(20)
     assert ended["text"] in ("stop", "length")

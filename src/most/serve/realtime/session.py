@@ -196,7 +196,9 @@ class RealtimeSession:
 
     async def _close_turn(self, sample: int) -> None:
         await self.emit("input_audio_buffer.speech_stopped", audio_end_ms=self._ms(sample), item_id=self._turn_item)
-        await self._take(self._buffer.drop(sample), self._turn_item)
+        wav = self._buffer.drop(sample)
+        if wav.any():  # a piece of long speech may be a pause of a microphone that gives zeros
+            await self._take(wav, self._turn_item)
 
     @property
     def _longest(self) -> int:
@@ -300,7 +302,7 @@ class RealtimeSession:
 
     async def _truncate_item(self, event: dict[str, Any]) -> None:
         """The client knows best how much of an answer was heard."""
-        item, end_ms = self.conversation.find(event["item_id"]), int(event["audio_end_ms"])
+        end_ms, item = int(event["audio_end_ms"]), self.conversation.find(event["item_id"])
         if item.role != "assistant" or not item.aloud:
             raise Refused(400, f"item_id: {item.id!r}: is no spoken answer", param="item_id")
         if (answer := self._under_way) is not None and answer.item is item:
