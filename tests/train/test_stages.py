@@ -57,6 +57,7 @@ def test_stage_2_after_stage_1_and_how_much_is_forgotten(recipe, quietly, tiny_c
     stage2 = recipe("stage2", model=first, data=data, steps=10, held_out=held_out, learning_rate=3e-3)
     said = []
     quietly(stage2, echo=said.append)
+    assert sum("same order (seed 0)" in line for line in said) == 1
     forgotten = forgetting(stage2.output)
     for task, row in forgotten.items():
         assert row["before"] == pytest.approx(learned[task]["after"], rel=1e-5), "stage 2 starts where stage 1 ended"

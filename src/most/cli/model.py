@@ -1,5 +1,5 @@
-"""Verbs that make, train and describe a model: `init`, `convert`, `export`, `place`, `train`, `release`,
-`card`, `info`."""
+"""Verbs that make, train and describe a model: `init`, `convert`, `export`, `place`, `train`, `average`,
+`release`, `card`, `info`."""
 
 from __future__ import annotations
 
@@ -91,6 +91,16 @@ def train(recipe: Path, overrides: Overrides = None) -> None:
     print(f"trained model: {run(load_recipe(TrainRecipe, recipe, overrides or ()))}")
 
 
+def average(
+    models: Annotated[list[Path], typer.Argument(help="Folders of one model at several points of its training.")],
+    out: Annotated[Path, typer.Option(help="Folder to write; must not exist.")],
+) -> None:
+    """The mean of several checkpoints of one model, often better than any of them."""
+    from most.convert.average import average as run
+
+    print(run(models, out))
+
+
 def release(
     model: Annotated[str, typer.Argument(help="Folder or hub id of a MoST.")],
     out: Annotated[Path, typer.Option(help="Folder to write; must not exist.")],
@@ -124,4 +134,4 @@ def info(
     print(jsonlib.dumps(facts) if json else as_text(facts))
 
 
-VERBS = (init, convert, export, place, train, release, card, info)
+VERBS = (init, convert, export, place, train, average, release, card, info)

@@ -94,6 +94,7 @@ def train(
         if rank == 0 and estimate:
             _say_estimate(recipe, opened.model, world_size, echo)
         _say_space(recipe, opened, trainable, echo)
+        _say_order(recipe, echo)
         stop = StopOnSignal(echo)
         trainer = _trainer(recipe, opened, trainable, dataset, arguments, stop, echo)
         trainer.step_observers.extend(observers)
@@ -261,6 +262,24 @@ def _say_estimate(recipe: TrainRecipe, model: Any, world_size: int, echo: Callab
         echo(f"  {estimate_line(recipe, model, world_size)}")
     except Exception as e:  # a model that cannot be traced can still be trained
         echo(f"  no estimate: {str(e).splitlines()[0] if str(e) else type(e).__name__}")
+
+
+def _say_order(recipe: TrainRecipe, echo: Callable[[str], Any]) -> None:
+    """Warn of a stage that would see again what the stage before it began with, and little else."""
+    before = Path(str(recipe.model)).parent
+    if not (before / RECIPE).is_file():
+        return
+    old, mine = json.loads((before / RECIPE).read_text(encoding="utf-8")), to_plain(recipe)
+    if old["seed"] == mine["seed"] and _files(old) & _files(mine):
+        same = f"{before} read these manifests in the same order (seed {recipe.seed})"
+        echo(f"  warning: {same}, so this run begins with the same examples; give it another seed")
+
+
+def _files(recipe: dict[str, Any]) -> set[str]:
+    """The manifests of a recipe's plain form."""
+    manifests = recipe["data"]["manifests"]
+    groups = manifests.values() if isinstance(manifests, dict) else [manifests]
+    return {str(file) for group in groups for file in group}
 
 
 def _write_report(output: Path, echo: Callable[[str], Any]) -> None:
