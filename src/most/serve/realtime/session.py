@@ -6,7 +6,6 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
@@ -18,6 +17,7 @@ from most.generate.stream import Written
 from most.serve import audio_in
 from most.serve.errors import Refused, too_large
 from most.serve.realtime.answer import Answer, new_id
+from most.serve.realtime.buffer import Buffer
 from most.serve.realtime.config import ServerVad, Session, merged
 from most.serve.realtime.conversation import Conversation, Item
 from most.serve.realtime.turns import SAMPLE_RATE, TurnDetector
@@ -28,25 +28,6 @@ Send = Callable[[dict[str, Any]], Awaitable[None]]
 _SHORTEST_TURN_SECONDS = 0.1
 _OF_RESPONSE = ("output_modalities", "instructions", "max_output_tokens", "audio")
 """What of a session one response may have otherwise."""
-
-
-@dataclass
-class _Buffer:
-    """Sound that is no item yet, at the model's rate; `start` is its first sample's number since the talk began."""
-
-    wav: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.float32))
-    start: int = 0
-
-    @property
-    def end(self) -> int:
-        return self.start + len(self.wav)
-
-    def drop(self, until: int) -> np.ndarray:
-        """Take what lies before a sample."""
-        n = min(len(self.wav), max(0, until - self.start))
-        taken, self.wav = self.wav[:n], self.wav[n:]
-        self.start += n
-        return taken
 
 
 class RealtimeSession:
@@ -60,7 +41,7 @@ class RealtimeSession:
         self.server, self._send = server, send
         self.id, self.session = new_id("sess"), Session(model=server.name)
         self.conversation = Conversation()
-        self._buffer, self._rate = _Buffer(), server.engine.processor.sample_rate
+        self._buffer, self._rate = Buffer(), server.engine.processor.sample_rate
         self._resample = self._resampler()
         self._detector = self._make_detector()
         self._turn_item = ""
