@@ -56,6 +56,8 @@ def recipe(tmp_path, tiny_most):
     found = {"tasks": {"asr": 1500, "tts": 20}, "hours": 1.25, "speakers": ["a", "b"]}
     steps = {"voices": {"examples": {"train.jsonl": found}}, "text": {"rows": {"train.jsonl": 3}}}
     (data / "build.json").write_text(json.dumps({"steps": steps}), encoding="utf-8")
+    more = tmp_path / "more"
+    shutil.copytree(data, more)
     template = tmp_path / "card.md"
     template.write_text(TEMPLATE, encoding="utf-8")
     aims = [
@@ -65,7 +67,7 @@ def recipe(tmp_path, tiny_most):
     ]
     return {
         "model": model, "template": template, "evaluation": _results(tmp_path / "run", 0.2, 33.0),
-        "baseline": _results(tmp_path / "base", 0.9, 30.0), "stages": [stage], "data": data,
+        "baseline": _results(tmp_path / "base", 0.9, 30.0), "stages": [stage], "data": [data, more],
         "hardware": "two cores", "aims": aims,
     }  # fmt: skip
 
@@ -88,6 +90,7 @@ def test_every_figure_is_from_its_file(recipe):
     assert "On two cores, 3 min 20 s in all." in text
     assert "| stage1 | 20 | 80 | 0.3 M | 3 min 20 s | asr 0.75 text 0.25 |" in rows
     assert "| voices | 1,500 asr, 20 tts | 1.25 | 2 |" in rows
+    assert "| more/voices | 1,500 asr, 20 tts | 1.25 | 2 |" in rows
     assert any(row.startswith("| **all** |") for row in rows)
     assert "](curves.svg)" in text
     assert (recipe["model"] / "curves.svg").read_text(encoding="utf-8").lstrip().startswith("<svg")

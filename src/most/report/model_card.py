@@ -61,7 +61,7 @@ class CardRecipe:
         evaluation: what `most eval` wrote for this model.
         baseline: the same for the model that aims of text are measured against.
         stages: outputs of `most train`, in their order.
-        data: output of `most data build`.
+        data: outputs of `most data build`; the sets of those behind the first are listed as `FOLDER/SET`.
         hardware: what the training ran on, in words.
     """
 
@@ -70,7 +70,7 @@ class CardRecipe:
     evaluation: Path
     baseline: Path | None = None
     stages: tuple[Path, ...]
-    data: Path
+    data: tuple[Path, ...]
     hardware: str
     aims: tuple[Aim, ...] = ()
 
@@ -212,15 +212,17 @@ def _curves(recipe: CardRecipe) -> str:
     return f"![Loss of text and audio tokens over {names}]({CURVES})"
 
 
-def _data(folder: Path) -> str:
-    path = folder / "build.json"
-    if not path.is_file():
-        raise MostError("data", folder, "holds no build.json; name the output of a finished `most data build`")
+def _data(folders: Sequence[Path]) -> str:
     rows = []
-    for name, step in json.loads(path.read_text(encoding="utf-8"))["steps"].items():
-        for file, found in step.get("examples", {}).items():
-            tasks = ", ".join(f"{n:,} {task}" for task, n in found["tasks"].items())
-            hours = f"{found['hours']:.2f}" if found["hours"] else ""
-            split = "" if file == "train.jsonl" else f" ({file.removesuffix('.jsonl')})"
-            rows.append((name + split, tasks, hours, len(found["speakers"]) or ""))
+    for k, folder in enumerate(folders):
+        path = folder / "build.json"
+        if not path.is_file():
+            raise MostError("data", folder, "holds no build.json; name the output of a finished `most data build`")
+        for name, step in json.loads(path.read_text(encoding="utf-8"))["steps"].items():
+            for file, found in step.get("examples", {}).items():
+                tasks = ", ".join(f"{n:,} {task}" for task, n in found["tasks"].items())
+                hours = f"{found['hours']:.2f}" if found["hours"] else ""
+                split = "" if file == "train.jsonl" else f" ({file.removesuffix('.jsonl')})"
+                where = f"{folder.name}/" if k else ""
+                rows.append((where + name + split, tasks, hours, len(found["speakers"]) or ""))
     return "\n".join(table(("set", "examples", "hours", "voices"), rows))

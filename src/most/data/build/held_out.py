@@ -29,7 +29,8 @@ def write_sentences(
 ) -> dict[str, int]:  # fmt: skip
     """Write `train.jsonl` and `test.jsonl` (field `text`), each sentence once, and `rejected.jsonl`.
 
-    Under a limit, those of the lowest digests are kept: an even draw that a larger limit only adds to.
+    Both are in the order of digests, so that any slice of them is an even draw, however the sources are sorted. Under a
+    limit, those of the lowest digests are kept: a larger limit only adds to them.
 
     Returns:
         Reasons and how many were left out for each.
@@ -51,8 +52,7 @@ def write_sentences(
         raise MostError("sources", [str(s) for s in sources], "hold no sentence of these lengths")
     out.mkdir(parents=True, exist_ok=True)
     for part, most in (("train", limit), ("test", test_limit)):
-        chosen = set(sorted(kept[part])[:most])
-        rows = ({"id": k.hex(), "text": t} for k, t in kept[part].items() if k in chosen)
+        rows = ({"id": k.hex(), "text": kept[part][k]} for k in sorted(kept[part])[:most])
         write_text(out / f"{part}.jsonl", _lines(rows))
     write.write_rejected(out / "rejected.jsonl", left)
     return dict(counts)
