@@ -24,7 +24,7 @@ from ray.serve import Application
 from ray.serve.exceptions import RayServeException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from most.serve.disconnect import disconnected
+from most.serve.disconnect import ClientGone, unless_gone
 from most.serve.errors import Refused, body_too_large
 from most.serve.settings import ServeSettings
 
@@ -163,15 +163,8 @@ class Front:
             if len(body) > self.max_bytes:
                 return await body_too_large(self.max_bytes).response()(scope, receive, send)
         plain = {key: scope[key] for key in _SCOPE if key in scope}
-        work = asyncio.create_task(self._answered(plain, body, scope, receive, send))
-        gone = asyncio.create_task(disconnected(receive))
-        await asyncio.wait({work, gone}, return_when=asyncio.FIRST_COMPLETED)
-        gone.cancel()
-        if not work.done():
-            work.cancel()
-        await asyncio.gather(work, gone, return_exceptions=True)
-        if not work.cancelled() and (error := work.exception()) is not None:
-            raise error  # the answer had begun: the connection breaks, and the client sees that
+        with contextlib.suppress(ClientGone):  # any other error breaks the connection: the answer had begun
+            await unless_gone(receive, self._answered(plain, body, scope, receive, send))
 
     async def _answered(self, plain: dict[str, Any], body: bytes, scope: Scope, receive: Receive, send: Send) -> None:
         for _ in range(_ATTEMPTS):

@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
-from starlette.requests import Request
 from starlette.types import Receive
 
 from most.serve.errors import Refused
@@ -14,25 +13,31 @@ from most.serve.errors import Refused
 T = TypeVar("T")
 
 
-async def disconnected(receive: Receive) -> None:
-    """Back when the client is gone; behind the whole of its request."""
-    while (await receive())["type"] != "http.disconnect":
-        pass
+class ClientGone(Refused):
+    """The client has left; nobody reads this."""
+
+    def __init__(self) -> None:
+        super().__init__(499, "the client has left", code="client_gone")
 
 
-async def unless_gone(request: Request, work: Coroutine[Any, Any, T]) -> T:
-    """What `work` returns; cancelled where the client of a request that was read to its end leaves first.
+async def unless_gone(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
+    """What `work` returns; cancelled where the client, whose request was read to its end, leaves first.
 
     Raises:
-        Refused: the client has left; nobody reads it.
+        ClientGone: it has left.
     """
-    task, gone = asyncio.create_task(work), asyncio.create_task(disconnected(request.receive))
+    task, gone = asyncio.create_task(work), asyncio.create_task(_disconnected(receive))
     try:
         await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
         if task.done():
             return task.result()
-        raise Refused(499, "the client has left", code="client_gone")
+        raise ClientGone
     finally:
         task.cancel()
         gone.cancel()
         await asyncio.gather(task, gone, return_exceptions=True)
+
+
+async def _disconnected(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass

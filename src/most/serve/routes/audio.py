@@ -73,7 +73,7 @@ async def transcriptions(
         raise
     if stream:
         return event_stream(_deltas(heard), done=False)
-    segments = await unless_gone(request, _segments(heard))
+    segments = await unless_gone(request.receive, _segments(heard))
     seconds = len(wav) / rate
     server.metrics.real_time.labels("transcriptions").observe((time.monotonic() - begun) / seconds)
     text = " ".join(s.text for s in segments)
@@ -171,7 +171,7 @@ async def speech(request: Request, asked: SpeechRequest) -> Response:
     try:
         pieces = await asyncio.to_thread(lambda: checked(lambda: read_aloud.pieces_of(asked.input)))
         sound = _said(server, place, pieces, voice, asked)
-        first = await unless_gone(request, _first(sound))  # what fails before it is an error, not a broken file
+        first = await unless_gone(request.receive, _first(sound))  # what fails before it is an error, not a broken file
         if first is None:
             raise Refused(422, "the model said nothing; try another seed", code="silent")
         encoder = AudioEncoder(asked.response_format, first.sample_rate)

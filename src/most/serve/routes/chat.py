@@ -128,7 +128,7 @@ async def completions(request: Request, asked: ChatRequest) -> Response:
     if asked.stream:
         usage = asked.stream_options is not None and asked.stream_options.include_usage
         return event_stream(_streamed(answer, head, usage), done=True)
-    return JSONResponse(await unless_gone(request, _whole(answer, head)))
+    return JSONResponse(await unless_gone(request.receive, _whole(answer, head)))
 
 
 async def _begun(server: Server, place: Place, asked: ChatRequest, sound: AudioSettings | None) -> _Answer:
