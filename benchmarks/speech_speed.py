@@ -4,9 +4,9 @@
 
 Transcription of the same clips and speech of the same sentences, one at a time, each contender in turn and that
 `--repeats` times: seconds of work a second of sound (real-time factor), medians. Then the time from a text to the first
-chunk of its speech, streamed. Then tokens a second of the engine's batch and of `model.generate`, which make the same
-tokens of the same weights, and the limit: the bytes of weights that a token reads over the rate at which matrix-vector
-products read weights from memory, measured in the same run.
+chunk of its speech, streamed. Then tokens a second of the engine's batch and of `model.generate` on the same weights
+(the same tokens, but where speech is guided by words), and the limit: the bytes of weights that a token reads over the
+rate at which matrix-vector products read weights from memory, measured in the same run.
 
 Clips are those of `--audio`, or the sentences said by Kokoro or Piper. All work on `--threads` threads, but decoding
 of one row on `--decode-threads`. faster-whisper is greedy, in int8; Piper keeps one session; phonemes are found before
@@ -80,16 +80,16 @@ class Most:
         return self.engine.to_say(text, SpeakSettings(max_seconds=self.args.max_seconds), (0, row))
 
     def generate(self, text: str, rows: int) -> int:
-        """The tokens of `said`, by transformers. Returns how many they are."""
+        """Speech of the same text, by transformers, unguided by words. Returns how many tokens."""
         batch = self.processor([[{"role": "user", "content": SPEAK_PROMPT.replace("{text}", text)}]] * rows, "speech")
         length, limit = batch["input_ids"].shape[1], self.said(text).parts[0].max_new_tokens
-        end = self.processor.vocab.audio_end
-        config = GenerationConfig(do_sample=False, max_new_tokens=limit, **{**self.ends, "eos_token_id": end})
+        config = GenerationConfig(do_sample=False, max_new_tokens=limit, **self.ends)
         legal = LegalTokens(
             self.processor.vocab, "speech", eos_token_id=self.ends["eos_token_id"], prompt_length=length
         )
         draw = SeededDraw([(0, row) for row in range(rows)], prompt_length=length, max_new_tokens=limit)
-        warpers = [TemperatureLogitsWarper(0.9), TopPLogitsWarper(0.95)]
+        settings = SpeakSettings()
+        warpers = [TemperatureLogitsWarper(settings.temperature), TopPLogitsWarper(settings.top_p)]
         ids = self.model.generate(
             **batch, generation_config=config, mode="speech", logits_processor=[legal, *warpers, draw]
         )
